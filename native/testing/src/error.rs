@@ -1,0 +1,119 @@
+//! What can go wrong, with librdkafka's code kept.
+
+use std::ffi::CStr;
+use std::fmt;
+
+use rdkafka::bindings::rd_kafka_err2name;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::{RDKafkaConfRes, RDKafkaRespErr};
+
+/// Why a call on the mock cluster or the test client failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// librdkafka refused a property, or could not make a client from them.
+    #[error("invalid configuration: {0}")]
+    Config(String),
+    /// A call was answered with an error code.
+    #[error("{call}{}: {code}", Place(.topic.as_deref(), *.partition))]
+    Kafka {
+        /// The call, in the words of this crate: `produce`, `commit`, …
+        call: &'static str,
+        /// librdkafka's or the broker's code.
+        code: RDKafkaErrorCode,
+        /// The topic concerned, where there is one.
+        topic: Option<String>,
+        /// The partition concerned, where there is one.
+        partition: Option<i32>,
+    },
+}
+
+impl Error {
+    /// librdkafka's code; `InvalidArgument` for a refused configuration.
+    pub fn code(&self) -> RDKafkaErrorCode {
+        match self {
+            Self::Config(_) => RDKafkaErrorCode::InvalidArgument,
+            Self::Kafka { code, .. } => *code,
+        }
+    }
+
+    /// librdkafka's name of the code, such as `UNKNOWN_TOPIC_OR_PART` or `_TIMED_OUT`; the
+    /// underscore marks what the client found itself.
+    pub fn code_name(&self) -> &'static str {
+        let code = RDKafkaRespErr::try_from(self.code() as i32)
+            .unwrap_or(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
+        // SAFETY: librdkafka has a static C string for every code.
+        let name = unsafe { CStr::from_ptr(rd_kafka_err2name(code)) };
+        name.to_str().unwrap_or("UNKNOWN")
+    }
+
+    /// Whether the same call may succeed later, with nothing changed but time.
+    pub fn is_retryable(&self) -> bool {
+        use RDKafkaErrorCode::*;
+        matches!(
+            self.code(),
+            OperationTimedOut
+                | MessageTimedOut
+                | RequestTimedOut
+                | BrokerTransportFailure
+                | AllBrokersDown
+                | LeaderNotAvailable
+                | NotLeaderForPartition
+                | CoordinatorLoadInProgress
+                | CoordinatorNotAvailable
+                | NotCoordinator
+                | QueueFull
+        )
+    }
+
+    pub(crate) fn new(call: &'static str, code: RDKafkaErrorCode) -> Self {
+        Self::Kafka {
+            call,
+            code,
+            topic: None,
+            partition: None,
+        }
+    }
+
+    pub(crate) fn from_kafka(call: &'static str, error: KafkaError) -> Self {
+        let code = match &error {
+            // The value of an unknown property may be a secret under a misspelt name.
+            KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, reason, ..) => {
+                return Self::Config(reason.clone())
+            }
+            KafkaError::ClientConfig(_, reason, name, value) => {
+                return Self::Config(format!("{name}={value}: {reason}"))
+            }
+            KafkaError::ClientCreation(reason) => return Self::Config(reason.clone()),
+            KafkaError::AdminOp(code) => *code,
+            KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
+                RDKafkaErrorCode::InvalidArgument
+            }
+            other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
+        };
+        Self::new(call, code)
+    }
+
+    pub(crate) fn at(mut self, at_topic: &str, at_partition: Option<i32>) -> Self {
+        if let Self::Kafka {
+            topic, partition, ..
+        } = &mut self
+        {
+            *topic = Some(at_topic.to_owned());
+            *partition = at_partition;
+        }
+        self
+    }
+}
+
+struct Place<'a>(Option<&'a str>, Option<i32>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(Some(topic), Some(partition)) => write!(f, " ({topic}/{partition})"),
+            Self(Some(topic), None) => write!(f, " ({topic})"),
+            _ => Ok(()),
+        }
+    }
+}

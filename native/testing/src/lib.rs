@@ -1,0 +1,14 @@
+//! An embedded mock Kafka cluster and a client to look at any cluster from outside: what the
+//! tests and the demo stand on. Knows no BEAM.
+
+#![deny(missing_docs)]
+
+mod client;
+mod cluster;
+mod delivery;
+mod error;
+
+pub use client::{Record, TestClient};
+pub use cluster::{State, TestCluster};
+pub use error::Error;
+pub use rdkafka::error::RDKafkaErrorCode;
