@@ -1,0 +1,417 @@
+//! The calls to librdkafka that a member needs, each in a safe coat.
+
+use std::collections::BTreeMap;
+use std::ffi::{c_char, c_int, CStr, CString};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
+
+use crate::code::Code;
+use crate::config::{c_text, Conf};
+use crate::error::Error;
+use crate::offsets::{self, Entry, Offsets};
+use crate::queue::Queue;
+
+/// Owns a consumer instance. Dropping it waits for librdkafka's threads: only on a thread of
+/// this crate, after every queue handle is gone.
+pub(crate) struct Client(NonNull<rd::rd_kafka_t>);
+
+// SAFETY: librdkafka's client handle is thread-safe.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+/// How the group moves partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Eager,
+    Cooperative,
+}
+
+/// One event from a queue.
+pub(crate) enum Polled {
+    Assign(Vec<Entry>),
+    Revoke(Vec<Entry>),
+    Commit(Option<Code>, Vec<Entry>),
+    /// A record that slipped past its lane's queue.
+    Stray(String, i32),
+    Error(Error),
+    Log(i32, String, String),
+    Other,
+}
+
+const EVENTS: c_int = rd::RD_KAFKA_EVENT_REBALANCE
+    | rd::RD_KAFKA_EVENT_OFFSET_COMMIT
+    | rd::RD_KAFKA_EVENT_ERROR
+    | rd::RD_KAFKA_EVENT_LOG;
+
+impl Client {
+    /// Creates the instance, with its log in the member's queue.
+    pub(crate) fn new(conf: Conf) -> Result<Client, Error> {
+        let mut text = [0 as c_char; 512];
+        // SAFETY: the configuration is live; rd_kafka_new owns it when it succeeds.
+        let raw = unsafe {
+            rd::rd_kafka_conf_set_events(conf.ptr(), EVENTS);
+            rd::rd_kafka_new(
+                RDKafkaType::RD_KAFKA_CONSUMER,
+                conf.ptr(),
+                text.as_mut_ptr(),
+                text.len(),
+            )
+        };
+        let Some(raw) = NonNull::new(raw) else {
+            return Err(Error::Create {
+                message: c_text(&text),
+            });
+        };
+        conf.release();
+        let client = Client(raw);
+        // SAFETY: the instance is live; null means the main queue, which is then forwarded to
+        // the consumer queue.
+        unsafe {
+            rd::rd_kafka_set_log_queue(client.ptr(), ptr::null_mut());
+            rd::rd_kafka_poll_set_consumer(client.ptr());
+        }
+        Ok(client)
+    }
+
+    fn ptr(&self) -> *mut rd::rd_kafka_t {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn member_queue(&self) -> Result<Queue, Error> {
+        // SAFETY: the instance is live; the handle answered is ours.
+        unsafe { Queue::from_raw(rd::rd_kafka_queue_get_consumer(self.ptr())) }.ok_or(
+            Error::Create {
+                message: "group.id is missing".into(),
+            },
+        )
+    }
+
+    pub(crate) fn new_queue(&self) -> Result<Queue, Error> {
+        // SAFETY: the instance is live; the handle answered is ours.
+        unsafe { Queue::from_raw(rd::rd_kafka_queue_new(self.ptr())) }.ok_or(Error::Create {
+            message: "no queue can be made".into(),
+        })
+    }
+
+    pub(crate) fn partition_queue(&self, topic: &str, partition: i32) -> Option<Queue> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the instance is live, the name NUL-terminated; the handle answered is ours.
+        unsafe {
+            Queue::from_raw(rd::rd_kafka_queue_get_partition(
+                self.ptr(),
+                topic.as_ptr(),
+                partition,
+            ))
+        }
+    }
+
+    pub(crate) fn subscribe(&self, topics: &[&str]) -> Result<(), Error> {
+        let list = Offsets::new(topics.iter().map(|topic| (*topic, -1, 0)));
+        // SAFETY: the instance and the list are live; the list is copied.
+        done("subscribe", unsafe {
+            rd::rd_kafka_subscribe(self.ptr(), list.ptr())
+        })
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        // SAFETY: the instance is live; the answer is null or a static string.
+        let name = unsafe { rd::rd_kafka_rebalance_protocol(self.ptr()) };
+        // SAFETY: not null, NUL-terminated.
+        if !name.is_null() && unsafe { CStr::from_ptr(name) }.to_bytes() == b"COOPERATIVE" {
+            Protocol::Cooperative
+        } else {
+            Protocol::Eager
+        }
+    }
+
+    /// Adds partitions to the assignment, or replaces it, as the protocol has it.
+    pub(crate) fn assign(&self, protocol: Protocol, list: &Offsets) -> Result<(), Error> {
+        match protocol {
+            // SAFETY: the instance and the list are live; the list is copied.
+            Protocol::Eager => done("assign", unsafe {
+                rd::rd_kafka_assign(self.ptr(), list.ptr())
+            }),
+            // SAFETY: as above.
+            Protocol::Cooperative => failed("incremental assign", unsafe {
+                rd::rd_kafka_incremental_assign(self.ptr(), list.ptr())
+            }),
+        }
+    }
+
+    /// Removes partitions from the assignment, or empties it, as the protocol has it.
+    pub(crate) fn unassign(&self, protocol: Protocol, list: &Offsets) -> Result<(), Error> {
+        match protocol {
+            // SAFETY: the instance is live; null stands for no partitions.
+            Protocol::Eager => done("unassign", unsafe {
+                rd::rd_kafka_assign(self.ptr(), ptr::null())
+            }),
+            // SAFETY: the instance and the list are live; the list is copied.
+            Protocol::Cooperative => failed("incremental unassign", unsafe {
+                rd::rd_kafka_incremental_unassign(self.ptr(), list.ptr())
+            }),
+        }
+    }
+
+    /// Whether the assignment was lost: its partitions may belong to somebody else already.
+    pub(crate) fn assignment_lost(&self) -> bool {
+        // SAFETY: the instance is live.
+        unsafe { rd::rd_kafka_assignment_lost(self.ptr()) != 0 }
+    }
+
+    /// Sends a commit; its result comes to `queue`.
+    pub(crate) fn commit(&self, list: &Offsets, queue: &Queue) -> Result<(), Error> {
+        // SAFETY: instance, list and queue are live; the list is copied, and without a callback
+        // the result is an event.
+        done("commit", unsafe {
+            rd::rd_kafka_commit_queue(self.ptr(), list.ptr(), queue.ptr(), None, ptr::null_mut())
+        })
+    }
+
+    /// The group's committed offsets. Blocks.
+    pub(crate) fn committed(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
+        // SAFETY: the instance and the list are live; answers are written into the list.
+        done("fetch of committed offsets", unsafe {
+            rd::rd_kafka_committed(self.ptr(), list.ptr(), millis(timeout))
+        })
+    }
+
+    /// The offsets for the timestamps in the list; -2 and -1 stand for the oldest and for the
+    /// end, as in Kafka's ListOffsets. Blocks.
+    pub(crate) fn offsets_for_times(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
+        // SAFETY: the instance and the list are live; answers are written into the list.
+        done("list offsets", unsafe {
+            rd::rd_kafka_offsets_for_times(self.ptr(), list.ptr(), millis(timeout))
+        })
+    }
+
+    /// Where the next record of each partition would come from; control records included.
+    pub(crate) fn positions(&self, list: &Offsets) -> Result<(), Error> {
+        // SAFETY: the instance and the list are live; answers are written into the list.
+        done("position", unsafe {
+            rd::rd_kafka_position(self.ptr(), list.ptr())
+        })
+    }
+
+    /// Moves the fetch positions. Blocks.
+    pub(crate) fn seek(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
+        // SAFETY: the instance and the list are live; errors are written into the list.
+        failed("seek", unsafe {
+            rd::rd_kafka_seek_partitions(self.ptr(), list.ptr(), millis(timeout))
+        })?;
+        match list
+            .entries()
+            .into_iter()
+            .find_map(|e| e.error.map(|code| (e, code)))
+        {
+            Some((entry, code)) => {
+                Err(Error::kafka("seek", code).at(&entry.topic, entry.partition))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The high watermark as the last fetch saw it.
+    pub(crate) fn high_watermark(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the instance is live, the name NUL-terminated, the results writable.
+        let err = unsafe {
+            rd::rd_kafka_get_watermark_offsets(
+                self.ptr(),
+                topic.as_ptr(),
+                partition,
+                &mut low,
+                &mut high,
+            )
+        };
+        (err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
+    /// Asks a partition's leader for its watermarks, which also ends that broker thread's pause
+    /// before its next fetch. Blocks.
+    pub(crate) fn nudge(&self, topic: &str, partition: i32, timeout: Duration) {
+        let Ok(topic) = CString::new(topic) else {
+            return;
+        };
+        let (mut low, mut high) = (0, 0);
+        // SAFETY: the instance is live, the name NUL-terminated, the results writable. The
+        // answer does not matter.
+        unsafe {
+            rd::rd_kafka_query_watermark_offsets(
+                self.ptr(),
+                topic.as_ptr(),
+                partition,
+                &mut low,
+                &mut high,
+                millis(timeout),
+            )
+        };
+    }
+
+    /// The leader of each partition of the topics this client uses. Blocks.
+    pub(crate) fn leaders(&self, timeout: Duration) -> Result<BTreeMap<(String, i32), i32>, Error> {
+        let mut metadata = ptr::null();
+        // SAFETY: the instance is live; the answer is ours to destroy.
+        done("metadata", unsafe {
+            rd::rd_kafka_metadata(
+                self.ptr(),
+                0,
+                ptr::null_mut(),
+                &mut metadata,
+                millis(timeout),
+            )
+        })?;
+        let mut leaders = BTreeMap::new();
+        // SAFETY: on success the metadata is live, with as many elements as it says, and its
+        // names are NUL-terminated; it is destroyed once, after the last use.
+        unsafe {
+            let all = &*metadata;
+            for topic in elements(all.topics, all.topic_cnt) {
+                let name = CStr::from_ptr(topic.topic).to_string_lossy();
+                for partition in elements(topic.partitions, topic.partition_cnt) {
+                    leaders.insert((name.clone().into_owned(), partition.id), partition.leader);
+                }
+            }
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+        Ok(leaders)
+    }
+
+    /// Starts leaving the group: the revoke and the end come to the member's queue.
+    pub(crate) fn close(&self, member_queue: &Queue) -> Result<(), Error> {
+        // SAFETY: instance and queue are live.
+        failed("close", unsafe {
+            rd::rd_kafka_consumer_close_queue(self.ptr(), member_queue.ptr())
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        // SAFETY: the instance is live.
+        unsafe { rd::rd_kafka_consumer_closed(self.ptr()) == 1 }
+    }
+
+    /// The next event that waits in the queue.
+    pub(crate) fn poll(&self, queue: &Queue) -> Option<Polled> {
+        // SAFETY: the queue is live; the event answered is destroyed once, after its last use.
+        unsafe {
+            let event = NonNull::new(rd::rd_kafka_queue_poll(queue.ptr(), 0))?.as_ptr();
+            let polled = read_event(event);
+            rd::rd_kafka_event_destroy(event);
+            Some(polled)
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SAFETY: the instance is ours, and every queue handle was dropped before. Leaving the
+        // group was done by close, or its deadline passed.
+        unsafe { rd::rd_kafka_destroy_flags(self.ptr(), rd::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) }
+    }
+}
+
+/// # Safety
+/// `event` must be live.
+unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Polled {
+    // SAFETY: the event is live, and each accessor is used on the event type it is for; lists
+    // and strings belong to the event and are copied.
+    unsafe {
+        let code = Code::of(rd::rd_kafka_event_error(event));
+        match rd::rd_kafka_event_type(event) {
+            rd::RD_KAFKA_EVENT_REBALANCE => {
+                let entries = offsets::read(rd::rd_kafka_event_topic_partition_list(event));
+                if code.is_some_and(|c| c.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS))
+                {
+                    Polled::Assign(entries)
+                } else {
+                    Polled::Revoke(entries)
+                }
+            }
+            rd::RD_KAFKA_EVENT_OFFSET_COMMIT => Polled::Commit(
+                code,
+                offsets::read(rd::rd_kafka_event_topic_partition_list(event)),
+            ),
+            rd::RD_KAFKA_EVENT_FETCH => match rd::rd_kafka_event_message_next(event).as_ref() {
+                Some(message) if !message.rkt.is_null() => {
+                    let topic = CStr::from_ptr(rd::rd_kafka_topic_name(message.rkt));
+                    Polled::Stray(topic.to_string_lossy().into_owned(), message.partition)
+                }
+                _ => Polled::Other,
+            },
+            rd::RD_KAFKA_EVENT_ERROR => match code {
+                Some(code) => Polled::Error(Error::Kafka {
+                    code,
+                    message: text(rd::rd_kafka_event_error_string(event)),
+                    fatal: rd::rd_kafka_event_error_is_fatal(event) != 0,
+                    topic: None,
+                    partition: None,
+                }),
+                None => Polled::Other,
+            },
+            rd::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                rd::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
+                Polled::Log(level, text(facility), text(line))
+            }
+            _ => Polled::Other,
+        }
+    }
+}
+
+/// # Safety
+/// `string` must be null or NUL-terminated.
+unsafe fn text(string: *const c_char) -> String {
+    if string.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(string) }
+        .to_string_lossy()
+        .trim()
+        .to_owned()
+}
+
+/// # Safety
+/// `first` must point at `count` elements that live for `'a`, when count is above 0.
+unsafe fn elements<'a, T>(first: *const T, count: c_int) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: as the caller promises.
+        Ok(count) if count > 0 => unsafe { slice::from_raw_parts(first, count) },
+        _ => &[],
+    }
+}
+
+fn done(operation: &str, err: RDKafkaRespErr) -> Result<(), Error> {
+    Code::of(err).map_or(Ok(()), |code| Err(Error::kafka(operation, code)))
+}
+
+fn failed(operation: &str, error: *mut rd::rd_kafka_error_t) -> Result<(), Error> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null: a live error object that is ours; it is destroyed once, after its use.
+    unsafe {
+        let code = Code::of(rd::rd_kafka_error_code(error));
+        let message = format!("{operation}: {}", text(rd::rd_kafka_error_string(error)));
+        let fatal = rd::rd_kafka_error_is_fatal(error) != 0;
+        rd::rd_kafka_error_destroy(error);
+        code.map_or(Ok(()), |code| {
+            Err(Error::Kafka {
+                code,
+                message,
+                fatal,
+                topic: None,
+                partition: None,
+            })
+        })
+    }
+}
+
+fn millis(timeout: Duration) -> c_int {
+    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+}

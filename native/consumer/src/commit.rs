@@ -1,0 +1,182 @@
+//! Commits: at most one under way, of every offset that is due.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::client::Client;
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::{Event, Offset};
+use crate::offsets::{Entry, Offsets};
+use crate::queue::Queue;
+use crate::shared::Shared;
+
+pub(crate) struct Commits {
+    interval: Duration,
+    under_way: Option<UnderWay>,
+    not_before: Instant,
+    retry_at: Option<Instant>,
+    pause: Duration,
+    refused: bool,
+}
+
+struct UnderWay {
+    // By topic and partition: slot, epoch and offset.
+    sent: HashMap<(String, i32), (u32, u32, i64)>,
+    since: Instant,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Commits {
+    pub(crate) fn new(interval: Duration, now: Instant) -> Commits {
+        Commits {
+            interval,
+            under_way: None,
+            not_before: now,
+            retry_at: None,
+            pause: FIRST_PAUSE,
+            refused: false,
+        }
+    }
+
+    /// When the next commit may go, if one is wanted and none is under way.
+    pub(crate) fn due(&self, shared: &Shared, urgent: bool, now: Instant) -> Option<Instant> {
+        let free = self.under_way.is_none() && shared.commit_wanted();
+        let regular = (!urgent).then_some(self.not_before);
+        free.then(|| self.retry_at.max(regular).unwrap_or(now))
+    }
+
+    /// Whether a commit is under way or due.
+    pub(crate) fn is_busy(&self, shared: &Shared) -> bool {
+        self.under_way.is_some() || shared.commit_wanted()
+    }
+
+    /// Whether the broker refused the last one because we are no longer the member we were.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Lets the next commit go without waiting for its interval.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.not_before = now;
+    }
+
+    /// Sends what is due.
+    pub(crate) fn step(
+        &mut self,
+        shared: &Shared,
+        client: &Client,
+        results: &Queue,
+        now: Instant,
+        urgent: bool,
+    ) {
+        if self.due(shared, urgent, now).is_none_or(|at| at > now) {
+            return;
+        }
+        // A lost assignment belongs to somebody else: committing it could move him back.
+        if client.assignment_lost() {
+            self.retry_at = Some(now + self.pause);
+            return;
+        }
+        shared.take_commit_wanted();
+        let mut sent = HashMap::new();
+        for partition in shared.all() {
+            let state = partition.lock();
+            if let Some(offset) = state.cursor.to_commit() {
+                let id = (partition.slot, state.cursor.epoch(), offset);
+                sent.insert((partition.topic.to_string(), partition.partition), id);
+            }
+        }
+        if sent.is_empty() {
+            return;
+        }
+        let list = Offsets::new(
+            sent.iter()
+                .map(|((topic, partition), (_, _, offset))| (topic.as_str(), *partition, *offset)),
+        );
+        self.not_before = now + self.interval;
+        self.under_way = Some(UnderWay { sent, since: now });
+        if let Err(error) = client.commit(&list, results) {
+            self.result(shared, error.code(), Vec::new(), now);
+        }
+    }
+
+    /// Takes the broker's answer.
+    pub(crate) fn result(
+        &mut self,
+        shared: &Shared,
+        code: Option<Code>,
+        entries: Vec<Entry>,
+        now: Instant,
+    ) {
+        let Some(UnderWay { mut sent, since }) = self.under_way.take() else {
+            return;
+        };
+        let mut failed: HashMap<Code, Vec<Offset>> = HashMap::new();
+        let mut committed = Vec::new();
+        // The whole request's code counts where no partition has one of its own.
+        let whole = code.filter(|_| entries.iter().all(|entry| entry.error.is_none()));
+        for entry in entries {
+            let Some((slot, epoch, offset)) = sent.remove(&(entry.topic.clone(), entry.partition))
+            else {
+                continue;
+            };
+            let at = Offset {
+                topic: entry.topic,
+                partition: entry.partition,
+                offset,
+            };
+            match entry.error.or(whole) {
+                Some(code) => failed.entry(code).or_default().push(at),
+                None => {
+                    if let Some(partition) = shared.partition(slot) {
+                        partition.lock().cursor.confirm(epoch, offset);
+                    }
+                    committed.push(at);
+                }
+            }
+        }
+        // What the answer does not name was not committed.
+        if let (false, Some(code)) = (
+            sent.is_empty(),
+            code.or_else(|| Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR__FAIL)),
+        ) {
+            let rest = sent
+                .into_iter()
+                .map(|((topic, partition), (_, _, offset))| Offset {
+                    topic,
+                    partition,
+                    offset,
+                });
+            failed.entry(code).or_default().extend(rest);
+        }
+        if !committed.is_empty() {
+            shared.sink.event(Event::Committed(
+                committed,
+                now.saturating_duration_since(since),
+            ));
+        }
+        self.after(shared, failed, now);
+    }
+
+    fn after(&mut self, shared: &Shared, failed: HashMap<Code, Vec<Offset>>, now: Instant) {
+        self.refused = failed.keys().any(|code| code.is_fenced());
+        if failed.is_empty() {
+            self.retry_at = None;
+            self.pause = FIRST_PAUSE;
+            return;
+        }
+        self.retry_at = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        for (code, offsets) in failed {
+            shared
+                .sink
+                .event(Event::CommitFailed(Error::kafka("commit", code), offsets));
+        }
+        shared.want_commit();
+    }
+}

@@ -1,0 +1,206 @@
+//! What a consumer is made from.
+
+use std::ffi::{c_char, CString};
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::types::RDKafkaConfRes;
+
+use crate::error::Error;
+
+/// Everything a member is started with.
+#[derive(Clone)]
+pub struct Config {
+    /// librdkafka properties by their own names; they override our defaults, and are overridden
+    /// by what at-least-once delivery rests on.
+    pub properties: Vec<(String, String)>,
+    /// What to subscribe to.
+    pub topics: Vec<Topic>,
+    /// How many lanes share the partitions; at least 1.
+    pub lanes: usize,
+    /// Pause between two commits; zero commits as soon as a prefix is complete.
+    pub commit_interval: Duration,
+    /// How long a revoke waits for records in flight.
+    pub drain_timeout: Duration,
+    /// Records of one partition that may be delivered and not acked.
+    pub max_in_flight: u64,
+}
+
+/// The values may be secrets, so only the properties' names are shown.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self
+            .properties
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        f.debug_struct("Config")
+            .field("properties", &names)
+            .field("topics", &self.topics)
+            .field("lanes", &self.lanes)
+            .field("commit_interval", &self.commit_interval)
+            .field("drain_timeout", &self.drain_timeout)
+            .field("max_in_flight", &self.max_in_flight)
+            .finish()
+    }
+}
+
+/// A topic and where to start in it.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Where to start without a valid committed offset.
+    pub reset: ResetPolicy,
+}
+
+/// Where to start in a partition that has no valid committed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetPolicy {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record at or after this time, in milliseconds since the epoch; after the
+    /// newest record when there is none.
+    Timestamp(i64),
+}
+
+/// What is wrong with a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertyFault {
+    /// librdkafka knows no such property.
+    Unknown,
+    /// The property does not take that value.
+    Invalid,
+}
+
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "off_broadway_rust_kafka"),
+    // A full second by default: a stall each time the queue was full.
+    ("fetch.queue.backoff.ms", "10"),
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "10000"),
+    ("socket.nagle.disable", "true"),
+];
+
+// KIP-848 leaves the assignor to the broker and refuses this property.
+const CLASSIC_DEFAULTS: &[(&str, &str)] =
+    &[("partition.assignment.strategy", "cooperative-sticky")];
+
+const RESERVED: &[(&str, &str)] = &[
+    ("auto.offset.reset", "error"),
+    ("check.crcs", "true"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "false"),
+    ("log.queue", "true"),
+];
+
+impl Config {
+    /// The native configuration: defaults, then the caller's properties, then ours.
+    pub(crate) fn native(&self) -> Result<Conf, Error> {
+        let mut conf = Conf::new();
+        let consumer_protocol = self.properties.iter().any(|(name, value)| {
+            name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
+        });
+        let classic = if consumer_protocol {
+            &[]
+        } else {
+            CLASSIC_DEFAULTS
+        };
+        let own = DEFAULTS.iter().chain(classic);
+        let given = self
+            .properties
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in own.copied().chain(given).chain(RESERVED.iter().copied()) {
+            conf.set(name, value)?;
+        }
+        Ok(conf)
+    }
+}
+
+/// Tries each property on a fresh librdkafka configuration.
+pub fn check(properties: &[(String, String)]) -> Result<(), Error> {
+    let mut conf = Conf::new();
+    properties
+        .iter()
+        .try_for_each(|(name, value)| conf.set(name, value))
+}
+
+/// Owns a `rd_kafka_conf_t`.
+pub(crate) struct Conf(*mut rd::rd_kafka_conf_t);
+
+impl Conf {
+    fn new() -> Conf {
+        // SAFETY: rd_kafka_conf_new has no preconditions; the result is owned by this value.
+        Conf(unsafe { rd::rd_kafka_conf_new() })
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let invalid = |fault, message| Error::Property {
+            property: name.to_owned(),
+            fault,
+            message,
+        };
+        let nul = |_| {
+            invalid(
+                PropertyFault::Invalid,
+                format!("property {name:?} holds a NUL byte"),
+            )
+        };
+        let c_name = CString::new(name).map_err(nul)?;
+        let c_value = CString::new(value).map_err(nul)?;
+        let mut text = [0 as c_char; 512];
+        // SAFETY: the configuration is live, both strings are NUL-terminated, and the buffer has
+        // the length it is said to have.
+        let result = unsafe {
+            rd::rd_kafka_conf_set(
+                self.0,
+                c_name.as_ptr(),
+                c_value.as_ptr(),
+                text.as_mut_ptr(),
+                text.len(),
+            )
+        };
+        match result {
+            RDKafkaConfRes::RD_KAFKA_CONF_OK => Ok(()),
+            RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
+                Err(invalid(PropertyFault::Unknown, c_text(&text)))
+            }
+            RDKafkaConfRes::RD_KAFKA_CONF_INVALID => {
+                Err(invalid(PropertyFault::Invalid, c_text(&text)))
+            }
+        }
+    }
+
+    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_conf_t {
+        self.0
+    }
+
+    /// Gives the pointer up: `rd_kafka_new` owns it once it succeeded.
+    pub(crate) fn release(mut self) {
+        self.0 = std::ptr::null_mut();
+    }
+}
+
+impl Drop for Conf {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: the pointer is ours and was not handed to rd_kafka_new.
+            unsafe { rd::rd_kafka_conf_destroy(self.0) }
+        }
+    }
+}
+
+/// The text librdkafka left in a buffer.
+pub(crate) fn c_text(buffer: &[c_char]) -> String {
+    let bytes: Vec<u8> = buffer
+        .iter()
+        .take_while(|c| **c != 0)
+        .map(|c| *c as u8)
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

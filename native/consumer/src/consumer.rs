@@ -1,0 +1,175 @@
+//! A member, as its users hold it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{bounded, Sender};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::Sink;
+use crate::intake::{self, Pulled};
+use crate::partition::Partition;
+use crate::service::{self, Command};
+use crate::shared::Shared;
+
+/// One record, as an ack names it: slot, epoch, offset.
+pub type AckId = (u32, u32, i64);
+
+/// One member of a consumer group. Dropping it closes it, in the background.
+pub struct Consumer {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+}
+
+/// How far an assigned partition has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch of its assignment.
+    pub epoch: u32,
+    /// The lane it is on.
+    pub lane: usize,
+    /// The first offset of this assignment.
+    pub start: i64,
+    /// The lowest offset that may be delivered next.
+    pub next: i64,
+    /// Records acked in this assignment.
+    pub acked: u64,
+    /// Records delivered and not acked.
+    pub in_flight: u64,
+    /// The offset that may be committed.
+    pub committable: i64,
+    /// The offset the broker has.
+    pub committed: Option<i64>,
+    /// The end of the partition, as the last fetch saw it.
+    pub high_watermark: Option<i64>,
+}
+
+// How long a drop without a close may take, on the service thread.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Consumer {
+    /// Creates the client, joins the group and answers at once; what happens comes to `sink`.
+    ///
+    /// Fails when librdkafka refuses the configuration.
+    pub fn start(config: &Config, sink: Arc<dyn Sink>) -> Result<Consumer, Error> {
+        let (shared, commands) = service::start(config, sink)?;
+        Ok(Consumer { shared, commands })
+    }
+
+    /// Says that a process serves this lane from now on. If there was one before it, the records
+    /// that are delivered and not acked are delivered again.
+    pub fn attach(&self, lane: usize) -> Result<(), Error> {
+        if self.lane(lane)?.attach() {
+            return self.send(Command::Redeliver(lane));
+        }
+        Ok(())
+    }
+
+    /// Takes up to `demand` records of a lane. Never blocks for records.
+    pub fn pull(&self, lane: usize, demand: usize) -> Result<Pulled, Error> {
+        let lane = self.lane(lane)?;
+        Ok(if demand == 0 {
+            Pulled::default()
+        } else {
+            intake::pull(&self.shared, lane, demand)
+        })
+    }
+
+    /// Acks records, in any order; those of another epoch and those acked before change nothing.
+    pub fn ack(&self, acks: impl IntoIterator<Item = AckId>) {
+        let mut acks = acks.into_iter().peekable();
+        let (mut committable, mut kick) = (false, false);
+        while let Some((slot, ..)) = acks.peek().copied() {
+            let partition = self.shared.partition(slot);
+            let mut state = partition.as_ref().map(|partition| partition.lock());
+            let mut uncapped = false;
+            while let Some((_, epoch, offset)) = acks.next_if(|(next, ..)| *next == slot) {
+                let Some(state) = &mut state else { continue };
+                let effects = state.ack(epoch, offset, self.shared.max_in_flight);
+                committable |= effects.committable;
+                kick |= effects.drained;
+                uncapped |= effects.uncapped;
+            }
+            drop(state);
+            if let (true, Some(partition)) = (uncapped, partition) {
+                let lane = &self.shared.lanes[partition.lane];
+                lane.ready.lock().push(slot);
+                kick |= lane.bell.owe();
+            }
+        }
+        if committable {
+            self.shared.want_commit();
+        }
+        if kick {
+            self.shared.kick();
+        }
+    }
+
+    /// The slot of a partition that was assigned to this member at some time.
+    pub fn slot(&self, topic: &str, partition: i32) -> Option<u32> {
+        self.shared.find(topic, partition).map(|found| found.slot)
+    }
+
+    /// How far the assigned partitions have come; empty once the member is closed.
+    pub fn progress(&self) -> Vec<Progress> {
+        let (reply, answer) = bounded(1);
+        match self.send(Command::Progress(reply)) {
+            Ok(()) => answer.recv_timeout(PROGRESS_TIMEOUT).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Delivers nothing more, commits what is acked, leaves the group. Returns at once;
+    /// [`crate::Event::Closed`] comes within the timeout. Does nothing when closed before.
+    pub fn close(&self, timeout: Duration) {
+        let _ = self.send(Command::Close(timeout));
+    }
+
+    fn lane(&self, lane: usize) -> Result<&crate::lane::Lane, Error> {
+        self.shared.lanes.get(lane).ok_or(Error::Lane {
+            lane,
+            lanes: self.shared.lanes.len(),
+        })
+    }
+
+    fn send(&self, command: Command) -> Result<(), Error> {
+        self.commands.try_send(command).map_err(|_| Error::Closed)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.close(DROP_TIMEOUT);
+    }
+}
+
+impl Progress {
+    /// What the cursor knows; `None` when the partition is not assigned.
+    pub(crate) fn of(partition: &Partition) -> Option<Progress> {
+        let state = partition.lock();
+        let tracker = state.cursor.tracker()?;
+        Some(Progress {
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            slot: partition.slot,
+            epoch: state.cursor.epoch(),
+            lane: partition.lane,
+            start: tracker.start(),
+            next: tracker.next(),
+            acked: tracker.acked(),
+            in_flight: tracker.in_flight(),
+            committable: tracker.committable(),
+            committed: state.cursor.committed(),
+            high_watermark: None,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! What a consumer tells its owner.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Where wake-ups and events go. Both are called from threads of librdkafka or of this crate,
+/// never from a caller of [`crate::Consumer`]; neither may block.
+pub trait Sink: Send + Sync + 'static {
+    /// There is something to pull on this lane.
+    fn wake(&self, lane: usize);
+    /// Something happened to the member.
+    fn event(&self, event: Event);
+}
+
+/// A partition that was assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch of this assignment.
+    pub epoch: u32,
+    /// The first offset that may be delivered.
+    pub start: i64,
+}
+
+/// A partition that was taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch that ended.
+    pub epoch: u32,
+    /// Records delivered and not acked when it went.
+    pub unacked: u64,
+}
+
+/// An offset of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offset {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// What happened to the member.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Partitions were assigned; their records can be pulled.
+    Assigned(Vec<Assigned>),
+    /// Partitions were given back after a drain of this length.
+    Revoked(Vec<Revoked>, Duration),
+    /// Partitions were lost without a drain or a commit: somebody else may own them already.
+    Lost(Vec<Revoked>),
+    /// The broker confirmed these offsets, this long after they were sent.
+    Committed(Vec<Offset>, Duration),
+    /// The broker refused these offsets; they are tried again where that can help.
+    CommitFailed(Error, Vec<Offset>),
+    /// The position of a partition was out of range, and was set by its policy.
+    Reset {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The position that did not exist.
+        from: i64,
+        /// The position taken instead.
+        to: i64,
+    },
+    /// Something failed; a retryable one is being retried.
+    Error(Error),
+    /// A line of librdkafka's log.
+    Log {
+        /// Syslog level, 0 (emergency) to 7 (debug).
+        level: i32,
+        /// librdkafka's facility, such as `FAIL`.
+        facility: String,
+        /// The line.
+        message: String,
+    },
+    /// The member left its group, or the deadline for that passed. The last event.
+    Closed(Result<(), Error>),
+}

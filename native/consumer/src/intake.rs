@@ -1,0 +1,160 @@
+//! Pulling: from a lane's queue, through the partitions' cursors, to the caller.
+
+use std::collections::VecDeque;
+
+use crate::lane::Lane;
+use crate::message::Message;
+use crate::partition::Offered;
+use crate::queue::{Queue, CHUNK};
+use crate::shared::Shared;
+
+/// A record that was just marked delivered.
+pub struct Delivered {
+    /// The slot of its partition.
+    pub slot: u32,
+    /// The epoch of the assignment it was delivered in.
+    pub epoch: u32,
+    /// The record.
+    pub message: Message,
+}
+
+/// What a pull brought.
+#[derive(Default)]
+pub struct Pulled {
+    /// The records, in order per partition; never more than were asked for.
+    pub records: Vec<Delivered>,
+    /// Whether there may be more right now. If not, a wake-up follows as soon as there is.
+    pub more: bool,
+}
+
+/// A lane's side of fetching.
+#[derive(Default)]
+pub(crate) struct Intake {
+    /// Where the lane's partitions are forwarded to; none once the member is closing.
+    pub(crate) queue: Option<Queue>,
+    /// Taken from the queue and not looked at yet, because a pull reached its bound.
+    pub(crate) fetched: VecDeque<Message>,
+}
+
+/// A pull under way.
+struct Basket {
+    demand: usize,
+    bytes_left: usize,
+    records: Vec<Delivered>,
+}
+
+impl Basket {
+    fn is_full(&self) -> bool {
+        self.records.len() >= self.demand || self.bytes_left == 0
+    }
+
+    fn put(&mut self, slot: u32, epoch: u32, message: Message) {
+        self.bytes_left = self.bytes_left.saturating_sub(message.size());
+        self.records.push(Delivered {
+            slot,
+            epoch,
+            message,
+        });
+    }
+}
+
+// Bytes after which a pull ends; the record that crosses it still goes.
+const PULL_BYTES: usize = 4 * 1024 * 1024;
+
+// Rounds after which a pull leaves stale entries of its queue to the service thread's backstop.
+const ROUNDS: usize = 3;
+
+/// Marks up to `demand` records of a lane delivered and hands them over.
+pub(crate) fn pull(shared: &Shared, lane: &Lane, demand: usize) -> Pulled {
+    let mut intake = lane.intake.lock();
+    let Intake { queue, fetched } = &mut *intake;
+    let Some(queue) = queue else {
+        return Pulled::default();
+    };
+    // While disarmed no wake-up is sent from this thread, which may be a scheduler's.
+    lane.bell.disarm();
+    let mut basket = Basket {
+        demand,
+        bytes_left: PULL_BYTES,
+        records: Vec::with_capacity(demand.min(CHUNK)),
+    };
+    for _ in 0..ROUNDS {
+        take_parked(shared, lane, queue, &mut basket);
+        take_fetched(shared, fetched, &mut basket);
+        while !basket.is_full() && queue.consume(basket.demand - basket.records.len(), fetched) > 0
+        {
+            take_fetched(shared, fetched, &mut basket);
+        }
+        if basket.is_full() {
+            return Pulled {
+                records: basket.records,
+                more: true,
+            };
+        }
+        lane.bell.arm();
+        let quiet = queue.len() == 0 && lane.ready.lock().is_empty();
+        if quiet || !lane.bell.disarm() {
+            return Pulled {
+                records: basket.records,
+                more: false,
+            };
+        }
+    }
+    lane.bell.arm();
+    Pulled {
+        records: basket.records,
+        more: false,
+    }
+}
+
+/// Parked records are older than anything fetched later of their partition: they go first.
+fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket) {
+    let ready = std::mem::take(&mut *lane.ready.lock());
+    for slot in ready {
+        let Some(partition) = shared.partition(slot) else {
+            continue;
+        };
+        let mut state = partition.lock();
+        loop {
+            if basket.is_full() {
+                if state.make_ready() {
+                    lane.ready.lock().push(slot);
+                }
+                break;
+            }
+            let Some((message, epoch)) = state.unpark(queue, shared.max_in_flight) else {
+                break;
+            };
+            basket.put(slot, epoch, message);
+        }
+    }
+}
+
+/// Offers what was fetched, one lock for each run of a partition.
+fn take_fetched(shared: &Shared, fetched: &mut VecDeque<Message>, basket: &mut Basket) {
+    while let Some(first) = fetched.front() {
+        let run = first.partition_key();
+        let partition = shared.find(first.topic(), first.partition());
+        let mut state = partition.as_ref().map(|p| p.lock());
+        while fetched
+            .front()
+            .is_some_and(|message| message.partition_key() == run)
+        {
+            if basket.is_full() {
+                return;
+            }
+            let (Some(message), Some(partition), Some(state)) =
+                (fetched.pop_front(), &partition, &mut state)
+            else {
+                continue;
+            };
+            match state.offer(message, shared.max_in_flight) {
+                Offered::Delivered(message, epoch) => basket.put(partition.slot, epoch, message),
+                Offered::Kept => {}
+                Offered::Fault(code, text) => {
+                    shared.report_fault(partition.slot, state.cursor.epoch(), code, text)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Leaving the group: stop, commit the prefix, close, each within the deadline.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::service::Service;
+
+/// A member on its way out.
+pub(crate) struct Leaving {
+    commit_deadline: Instant,
+    deadline: Instant,
+    closing: bool,
+}
+
+// With no broker in reach nothing can be committed; whoever stops us should not wait for that.
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(800);
+
+impl Leaving {
+    pub(crate) fn deadline(&self) -> Instant {
+        if self.closing {
+            self.deadline
+        } else {
+            self.commit_deadline
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn begin_leave(&mut self, timeout: Duration) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let timeout = if self.brokers_down {
+            timeout.min(UNREACHABLE_TIMEOUT)
+        } else {
+            timeout
+        };
+        // The commit may take three quarters; the rest is for leaving.
+        let commit_deadline = now + timeout * 3 / 4;
+        self.leaving = Some(Leaving {
+            commit_deadline,
+            deadline: now + timeout,
+            closing: false,
+        });
+        for partition in self.shared.all() {
+            self.stop(&partition);
+        }
+        self.rebalance.hasten(now);
+        self.shared.want_commit();
+    }
+
+    /// Whether a revoke has to be answered now for the close to end in time.
+    pub(crate) fn leaving_is_over(&self, now: Instant) -> bool {
+        self.leaving
+            .as_ref()
+            .is_some_and(|leaving| leaving.closing || now >= leaving.commit_deadline)
+    }
+
+    /// Takes the next step out; answers how it went once there is none left.
+    pub(crate) fn step_leave(&mut self, now: Instant) -> Option<Result<(), Error>> {
+        let leaving = self.leaving.as_ref()?;
+        let (deadline, closing) = (leaving.deadline, leaving.closing);
+        if !closing && !self.has_flushed(now) {
+            return None;
+        }
+        if !closing {
+            if let Err(error) = self.client.close(&self.member_queue) {
+                return Some(Err(error));
+            }
+            self.leaving.as_mut()?.closing = true;
+        }
+        if self.client.is_closed() {
+            return Some(Ok(()));
+        }
+        let late = || {
+            Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT)
+                .map(|code| Error::kafka("leave the group", code))
+        };
+        (now >= deadline).then(|| late().map_or(Ok(()), Err))
+    }
+
+    fn has_flushed(&self, now: Instant) -> bool {
+        let busy = self.commits.is_busy(&self.shared) && !self.commits.is_refused();
+        !(busy || self.rebalance.is_revoking()) || self.leaving_is_over(now)
+    }
+}

@@ -1,0 +1,35 @@
+//! One Kafka consumer-group member: its lanes, its rebalances, its commits.
+//!
+//! This crate knows librdkafka and nothing of the BEAM. A [`Consumer`] owns one member; whoever
+//! holds it pulls records lane by lane, acks them, and hears of everything else through a
+//! [`Sink`].
+#![deny(missing_docs)]
+
+mod client;
+mod code;
+mod commit;
+mod config;
+mod consumer;
+mod error;
+mod event;
+mod intake;
+mod lane;
+mod leave;
+mod lookup;
+mod message;
+mod nudge;
+mod offsets;
+mod partition;
+mod queue;
+mod rebalance;
+mod reposition;
+mod service;
+mod shared;
+
+pub use code::Code;
+pub use config::{check, Config, PropertyFault, ResetPolicy, Topic};
+pub use consumer::{AckId, Consumer, Progress};
+pub use error::Error;
+pub use event::{Assigned, Event, Offset, Revoked, Sink};
+pub use intake::{Delivered, Pulled};
+pub use message::{Headers, Message};

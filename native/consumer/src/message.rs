@@ -1,0 +1,165 @@
+//! A record as librdkafka holds it.
+
+use std::ffi::{c_void, CStr};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use rdkafka::bindings as rd;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::code::Code;
+
+/// Owns one message of librdkafka.
+pub struct Message(NonNull<rd::rd_kafka_message_t>);
+
+// SAFETY: a message is an owned allocation without ties to the thread that fetched it. It is not
+// Sync: reading headers parses them in place.
+unsafe impl Send for Message {}
+
+impl Message {
+    /// Takes the message over.
+    ///
+    /// # Safety
+    /// The pointer must be null or a message that nobody else will destroy.
+    pub(crate) unsafe fn from_raw(raw: *mut rd::rd_kafka_message_t) -> Option<Message> {
+        NonNull::new(raw).map(Message)
+    }
+
+    fn raw(&self) -> &rd::rd_kafka_message_t {
+        // SAFETY: the pointer is a live message for as long as self is.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The error, when this stands for a fault of its partition and not for a record.
+    pub(crate) fn error(&self) -> Option<Code> {
+        Code::of(self.raw().err)
+    }
+
+    /// The sentence that goes with [`Message::error`].
+    pub(crate) fn error_text(&self) -> String {
+        // SAFETY: the message is live; the answer is null or a NUL-terminated string it owns.
+        let text = unsafe { rd::rd_kafka_message_errstr(self.0.as_ptr()) };
+        if text.is_null() {
+            return String::new();
+        }
+        // SAFETY: not null, NUL-terminated, and alive as long as the message.
+        unsafe { CStr::from_ptr(text) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// What tells partitions apart while the messages live: librdkafka's topic handle and number.
+    pub(crate) fn partition_key(&self) -> (usize, i32) {
+        (self.raw().rkt as usize, self.raw().partition)
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        let rkt = self.raw().rkt;
+        if rkt.is_null() {
+            return "";
+        }
+        // SAFETY: the message holds a reference to its topic handle, whose name is a
+        // NUL-terminated string that lives as long.
+        unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(rkt)) }
+            .to_str()
+            .unwrap_or("")
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.raw().partition
+    }
+
+    /// The offset.
+    pub fn offset(&self) -> i64 {
+        self.raw().offset
+    }
+
+    /// The key; `None` where the record has none, which is not an empty one.
+    pub fn key(&self) -> Option<&[u8]> {
+        // SAFETY: librdkafka's key pointer is null or points at key_len bytes owned by the message.
+        unsafe { bytes(self.raw().key, self.raw().key_len) }
+    }
+
+    /// The value; `None` for a tombstone, which is not an empty value.
+    pub fn value(&self) -> Option<&[u8]> {
+        // SAFETY: librdkafka's payload pointer is null or points at len bytes owned by the message.
+        unsafe { bytes(self.raw().payload, self.raw().len) }
+    }
+
+    /// Milliseconds since the epoch, of creation or of append as the topic is configured.
+    pub fn timestamp(&self) -> Option<i64> {
+        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is live and `kind` is writable.
+        let millis = unsafe { rd::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
+        (millis >= 0).then_some(millis)
+    }
+
+    /// The headers, in order, duplicates included.
+    pub fn headers(&self) -> Headers<'_> {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is live and owns the list it answers.
+        let err = unsafe { rd::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) };
+        let found = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        Headers {
+            list: if found { headers } else { ptr::null_mut() },
+            next: 0,
+            message: PhantomData,
+        }
+    }
+
+    /// Bytes of key and value.
+    pub fn size(&self) -> usize {
+        self.raw().len + self.raw().key_len
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: the message is ours and nobody refers to it any more.
+        unsafe { rd::rd_kafka_message_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Iterates over the headers of a [`Message`].
+pub struct Headers<'m> {
+    list: *mut rd::rd_kafka_headers_t,
+    next: usize,
+    message: PhantomData<&'m Message>,
+}
+
+impl<'m> Iterator for Headers<'m> {
+    type Item = (&'m [u8], Option<&'m [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.list.is_null() {
+            return None;
+        }
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the list belongs to the message we borrow; an index past its end is answered
+        // with an error.
+        let err = unsafe {
+            rd::rd_kafka_header_get_all(self.list, self.next, &mut name, &mut value, &mut size)
+        };
+        if err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        self.next += 1;
+        // SAFETY: the name is NUL-terminated and lives as long as the message.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        // SAFETY: the value is null or `size` bytes that live as long as the message.
+        Some((name, unsafe { bytes(value, size) }))
+    }
+}
+
+/// # Safety
+/// `data` must be null or point at `len` bytes that live for `'a`.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    Some(unsafe { slice::from_raw_parts(data.cast(), len) })
+}

@@ -1,0 +1,283 @@
+//! Rebalances: answered as soon as start positions are known, or what was in flight is drained.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::client::Protocol;
+use crate::event::{Assigned, Event, Revoked};
+use crate::lookup::{Job, Position};
+use crate::offsets::{Entry, Offsets};
+use crate::partition::{Flow, Partition};
+use crate::service::Service;
+
+/// The rebalance under way.
+#[derive(Default)]
+pub(crate) struct Rebalance {
+    /// Counts rebalances, so that an answer to a superseded one is dropped.
+    number: u64,
+    stage: Stage,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Settled,
+    /// Start positions are being looked up.
+    Assigning,
+    /// Waiting for what is in flight, until a deadline.
+    Draining(Revoke, Instant),
+    /// Waiting for the last commit, until a deadline.
+    Committing(Revoke, Instant),
+}
+
+struct Revoke {
+    partitions: Vec<Arc<Partition>>,
+    since: Instant,
+}
+
+// Past it the prefix is redelivered to the next owner: better than to be thrown out of the group.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Rebalance {
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Settled)
+    }
+
+    pub(crate) fn is_revoking(&self) -> bool {
+        matches!(self.stage, Stage::Draining(..) | Stage::Committing(..))
+    }
+
+    pub(crate) fn is_committing(&self) -> bool {
+        matches!(self.stage, Stage::Committing(..))
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Draining(_, deadline) | Stage::Committing(_, deadline) => Some(*deadline),
+            Stage::Settled | Stage::Assigning => None,
+        }
+    }
+
+    /// Ends a drain at once.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        if let Stage::Draining(_, deadline) = &mut self.stage {
+            *deadline = now;
+        }
+    }
+}
+
+impl Service {
+    fn begin(&mut self) {
+        self.rebalance.number += 1;
+        self.rebalance.stage = Stage::Settled;
+        self.lookup.supersede(self.rebalance.number);
+    }
+
+    pub(crate) fn begin_assign(&mut self, entries: Vec<Entry>) {
+        self.begin();
+        self.brokers_down = false;
+        // An unanswered empty assignment would hold the other members up; one that comes while we
+        // leave is given back by the close that follows.
+        if entries.is_empty() || self.leaving.is_some() {
+            return self.assign_positions(&[]);
+        }
+        let partitions = entries
+            .into_iter()
+            .map(|entry| (entry.topic, entry.partition))
+            .collect();
+        self.rebalance.stage = Stage::Assigning;
+        self.lookup.send(Job::Start {
+            rebalance: self.rebalance.number,
+            partitions,
+        });
+    }
+
+    /// Answers an assignment whose start positions were found.
+    pub(crate) fn apply_assignment(&mut self, rebalance: u64, positions: &[Position]) {
+        if rebalance != self.rebalance.number || !matches!(self.rebalance.stage, Stage::Assigning) {
+            return;
+        }
+        self.rebalance.stage = Stage::Settled;
+        self.assign_positions(positions);
+    }
+
+    fn assign_positions(&mut self, positions: &[Position]) {
+        let assigned: Vec<Assigned> = positions
+            .iter()
+            .map(|position| self.take_over(position))
+            .collect();
+        let list = Offsets::new(
+            positions
+                .iter()
+                .map(|p| (p.topic.as_str(), p.partition, p.start)),
+        );
+        if let Err(error) = self.client.assign(self.client.protocol(), &list) {
+            self.report(error);
+        }
+        self.commits.hurry(Instant::now());
+        self.shared.want_commit();
+        if !assigned.is_empty() {
+            self.shared.sink.event(Event::Assigned(assigned));
+        }
+        self.resume();
+    }
+
+    /// Begins a partition's epoch and joins its queue to its lane's.
+    fn take_over(&self, position: &Position) -> Assigned {
+        let partition = self
+            .shared
+            .partition_for(&position.topic, position.partition);
+        let intake = self.shared.lanes[partition.lane].intake.lock();
+        let mut state = partition.lock();
+        let epoch = state.cursor.assign(position.start, position.committed);
+        state.queue = self
+            .client
+            .partition_queue(&position.topic, position.partition);
+        if let Some(queue) = &state.queue {
+            queue.forward(intake.queue.as_ref());
+        }
+        state.flow = Flow::Running;
+        Assigned {
+            topic: position.topic.clone(),
+            partition: position.partition,
+            slot: partition.slot,
+            epoch,
+            start: position.start,
+        }
+    }
+
+    /// Gets fetching and pulling under way again: librdkafka had paused every partition.
+    pub(crate) fn resume(&self) {
+        for lane in &self.shared.lanes {
+            lane.bell.ring();
+        }
+        let assigned = self
+            .shared
+            .all()
+            .into_iter()
+            .filter(|partition| partition.lock().cursor.is_assigned());
+        self.nudge.send(
+            assigned
+                .map(|p| (p.topic.to_string(), p.partition))
+                .collect(),
+        );
+    }
+
+    pub(crate) fn begin_revoke(&mut self, entries: Vec<Entry>) {
+        self.begin();
+        let now = Instant::now();
+        let partitions: Vec<Arc<Partition>> = entries
+            .iter()
+            .filter_map(|entry| self.shared.find(&entry.topic, entry.partition))
+            .collect();
+        for partition in &partitions {
+            self.stop(partition);
+        }
+        let drain = if self.leaving.is_some() {
+            Duration::ZERO
+        } else {
+            self.drain_timeout
+        };
+        self.rebalance.stage = Stage::Draining(
+            Revoke {
+                partitions,
+                since: now,
+            },
+            now + drain,
+        );
+        self.step_rebalance(now);
+    }
+
+    /// Delivers nothing more of a partition.
+    pub(crate) fn stop(&self, partition: &Partition) {
+        self.set_aside(partition, Flow::Stopped);
+    }
+
+    /// Takes the service's own look at how far a revoke has come.
+    pub(crate) fn step_rebalance(&mut self, now: Instant) {
+        self.rebalance.stage = match std::mem::take(&mut self.rebalance.stage) {
+            Stage::Draining(revoke, _) | Stage::Committing(revoke, _)
+                if self.client.assignment_lost() =>
+            {
+                return self.answer_revoke(&revoke, true);
+            }
+            Stage::Draining(revoke, deadline) if now >= deadline || is_drained(&revoke) => {
+                Stage::Committing(revoke, now + COMMIT_TIMEOUT)
+            }
+            other => other,
+        };
+        if let Stage::Committing(revoke, deadline) = &self.rebalance.stage {
+            self.commits
+                .step(&self.shared, &self.client, &self.commit_queue, now, true);
+            if is_committed(revoke)
+                || self.commits.is_refused()
+                || now >= *deadline
+                || self.leaving_is_over(now)
+            {
+                if let Stage::Committing(revoke, _) = std::mem::take(&mut self.rebalance.stage) {
+                    self.answer_revoke(&revoke, false);
+                }
+            }
+        }
+    }
+
+    /// Ends the partitions' epochs and gives them back.
+    fn answer_revoke(&mut self, revoke: &Revoke, lost: bool) {
+        let mut revoked = Vec::with_capacity(revoke.partitions.len());
+        let mut queues = Vec::with_capacity(revoke.partitions.len());
+        for partition in &revoke.partitions {
+            let mut state = partition.lock();
+            if !state.cursor.is_assigned() {
+                continue;
+            }
+            let epoch = state.cursor.epoch();
+            let unacked = state.cursor.revoke();
+            queues.push(state.queue.take());
+            revoked.push(Revoked {
+                topic: partition.topic.to_string(),
+                partition: partition.partition,
+                slot: partition.slot,
+                epoch,
+                unacked,
+            });
+        }
+        let list = Offsets::new(
+            revoke
+                .partitions
+                .iter()
+                .map(|p| (&*p.topic, p.partition, 0)),
+        );
+        if let Err(error) = self.client.unassign(self.client.protocol(), &list) {
+            self.report(error);
+        }
+        drop(queues);
+        if !revoked.is_empty() {
+            let event = if lost {
+                Event::Lost(revoked)
+            } else {
+                Event::Revoked(revoked, revoke.since.elapsed())
+            };
+            self.shared.sink.event(event);
+        }
+        if self.client.protocol() == Protocol::Cooperative && self.leaving.is_none() {
+            self.resume();
+        }
+    }
+}
+
+fn is_drained(revoke: &Revoke) -> bool {
+    revoke.partitions.iter().all(|partition| {
+        partition
+            .lock()
+            .cursor
+            .tracker()
+            .is_none_or(|t| t.in_flight() == 0)
+    })
+}
+
+fn is_committed(revoke: &Revoke) -> bool {
+    revoke
+        .partitions
+        .iter()
+        .all(|partition| partition.lock().cursor.to_commit().is_none())
+}

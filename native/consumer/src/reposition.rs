@@ -1,0 +1,258 @@
+//! Positions that are set anew while a partition stays ours: after a fault, out of range, for a
+//! redelivery, over control records.
+
+use std::sync::Arc;
+
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::client::Protocol;
+use crate::error::Error;
+use crate::event::Event;
+use crate::lookup::Job;
+use crate::offsets::Offsets;
+use crate::partition::{Flow, Partition};
+use crate::service::Service;
+use crate::shared::Fault;
+
+impl Service {
+    /// Takes what was fetched of a partition and not delivered out of the way.
+    pub(crate) fn set_aside(&self, partition: &Partition, flow: Flow) {
+        let mut intake = self.shared.lanes[partition.lane].intake.lock();
+        intake.fetched.retain(|message| {
+            message.partition() != partition.partition || message.topic() != &*partition.topic
+        });
+        let mut state = partition.lock();
+        state.flow = flow;
+        state.discard_fetched(intake.queue.as_ref());
+    }
+
+    /// Looks after partitions that failed in the middle of their records.
+    pub(crate) fn settle_faults(&mut self) {
+        for fault in self.shared.take_faults() {
+            if let Some(partition) = self.shared.partition(fault.slot) {
+                if self.is_held(&partition, fault.epoch) {
+                    self.settle(&partition, fault);
+                }
+            }
+        }
+    }
+
+    fn is_held(&self, partition: &Partition, epoch: u32) -> bool {
+        let state = partition.lock();
+        state.flow == Flow::Held && state.cursor.is_assigned() && state.cursor.epoch() == epoch
+    }
+
+    fn settle(&self, partition: &Arc<Partition>, fault: Fault) {
+        use RDKafkaRespErr::*;
+        self.set_aside(partition, Flow::Held);
+        if fault.code.is(RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+            return self.look_up_reset(partition, fault.epoch);
+        }
+        let corrupt = fault.code.is(RD_KAFKA_RESP_ERR__BAD_MSG);
+        let rest = if corrupt {
+            "; the partition stops here, as going on would skip records"
+        } else {
+            ""
+        };
+        self.report(Error::Kafka {
+            code: fault.code,
+            message: format!(
+                "{} [{}]: {}{rest}",
+                partition.topic, partition.partition, fault.text
+            ),
+            fatal: false,
+            topic: Some(partition.topic.to_string()),
+            partition: Some(partition.partition),
+        });
+        if !corrupt {
+            self.seek(partition);
+        }
+    }
+
+    fn look_up_reset(&self, partition: &Partition, epoch: u32) {
+        let (topic, number) = (partition.topic.to_string(), partition.partition);
+        self.lookup.send(Job::Reset {
+            slot: partition.slot,
+            epoch,
+            topic,
+            partition: number,
+        });
+    }
+
+    /// A record went past its lane: it must be fetched again, or a gap would open.
+    pub(crate) fn hold_stray(&self, topic: &str, partition: i32) {
+        let Some(partition) = self.shared.find(topic, partition) else {
+            return;
+        };
+        if partition.lock().flow == Flow::Running {
+            self.set_aside(&partition, Flow::Held);
+            self.seek(&partition);
+        }
+    }
+
+    /// Delivers again what is unacked on a lane whose process was replaced.
+    pub(crate) fn redeliver(&self, lane: usize) {
+        for partition in self
+            .shared
+            .all()
+            .iter()
+            .filter(|partition| partition.lane == lane)
+        {
+            let running = partition.lock().flow == Flow::Running;
+            let unacked = running && partition.lock().cursor.redeliver().is_some();
+            if unacked {
+                self.set_aside(partition, Flow::Held);
+                self.seek(partition);
+            }
+        }
+        self.shared.lanes[lane].bell.ring();
+    }
+
+    /// Moves the fetch position to the cursor's next offset.
+    fn seek(&self, partition: &Partition) {
+        let state = partition.lock();
+        let Some(offset) = state.cursor.tracker().map(|tracker| tracker.next()) else {
+            return;
+        };
+        let (slot, epoch) = (partition.slot, state.cursor.epoch());
+        self.lookup.send(Job::Seek {
+            slot,
+            epoch,
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            offset,
+        });
+    }
+
+    pub(crate) fn apply_seek(&self, slot: u32, epoch: u32, result: Result<(), Error>) {
+        let Some(partition) = self.shared.partition(slot) else {
+            return;
+        };
+        if !self.is_held(&partition, epoch) {
+            return;
+        }
+        match result {
+            Ok(()) => self.set_aside(&partition, Flow::Running),
+            Err(error) => {
+                self.report(error);
+                self.seek(&partition);
+            }
+        }
+        self.shared.lanes[partition.lane].bell.ring();
+    }
+
+    /// Goes on at the policy's offset. A seek does not recover from a position that does not
+    /// exist; a new assignment does, and with it comes a new epoch.
+    pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, offset: i64) {
+        let Some(partition) = self.shared.partition(slot) else {
+            return;
+        };
+        if !self.is_held(&partition, epoch) {
+            return;
+        }
+        if !self.rebalance.is_settled() {
+            // librdkafka takes no assignment but the one it waits for: ask again, later.
+            return self.look_up_reset(&partition, epoch);
+        }
+        let from = {
+            let mut state = partition.lock();
+            let from = state.cursor.tracker().map_or(-1, |tracker| tracker.next());
+            state.cursor.assign(offset, None);
+            from
+        };
+        let protocol = self.client.protocol();
+        let list = match protocol {
+            Protocol::Cooperative => {
+                let list = Offsets::new([(&*partition.topic, partition.partition, offset)]);
+                self.client
+                    .unassign(protocol, &list)
+                    .unwrap_or_else(|error| self.report(error));
+                self.join_lane(&partition);
+                list
+            }
+            // The eager protocol knows whole assignments only.
+            Protocol::Eager => self.rejoin_all(),
+        };
+        self.client
+            .assign(protocol, &list)
+            .unwrap_or_else(|error| self.report(error));
+        self.set_aside(&partition, Flow::Running);
+        self.shared.want_commit();
+        let topic = partition.topic.to_string();
+        self.shared.sink.event(Event::Reset {
+            topic,
+            partition: partition.partition,
+            from,
+            to: offset,
+        });
+        self.resume();
+    }
+
+    fn rejoin_all(&self) -> Offsets {
+        let assigned: Vec<_> = self
+            .shared
+            .all()
+            .into_iter()
+            .filter(|p| p.lock().cursor.is_assigned())
+            .collect();
+        let list = Offsets::new(assigned.iter().filter_map(|p| {
+            let next = p.lock().cursor.tracker()?.next();
+            Some((&*p.topic, p.partition, next))
+        }));
+        for partition in &assigned {
+            let flow = partition.lock().flow;
+            self.set_aside(partition, flow);
+            self.join_lane(partition);
+        }
+        list
+    }
+
+    /// Forwards a partition's queue to its lane's: an assignment begins with fresh queues.
+    fn join_lane(&self, partition: &Partition) {
+        let intake = self.shared.lanes[partition.lane].intake.lock();
+        let mut state = partition.lock();
+        state.queue = self
+            .client
+            .partition_queue(&partition.topic, partition.partition);
+        if let Some(queue) = &state.queue {
+            queue.forward(intake.queue.as_ref());
+        }
+    }
+
+    /// Moves cursors over control records and trailing gaps. The caller holds the lane's intake,
+    /// and nothing waits in it.
+    pub(crate) fn advance_positions(&self, lane: usize) {
+        let partitions: Vec<Arc<Partition>> = self
+            .shared
+            .all()
+            .into_iter()
+            .filter(|partition| partition.lane == lane && is_idle(partition))
+            .collect();
+        if partitions.is_empty() {
+            return;
+        }
+        let list = Offsets::new(partitions.iter().map(|p| (&*p.topic, p.partition, 0)));
+        if self.client.positions(&list).is_err() {
+            return;
+        }
+        for (partition, entry) in partitions.iter().zip(list.entries()) {
+            let mut state = partition.lock();
+            if entry.error.is_none() && entry.offset >= 0 {
+                state.cursor.advance(entry.offset);
+                if state.cursor.to_commit().is_some() {
+                    self.shared.want_commit();
+                }
+            }
+        }
+    }
+}
+
+fn is_idle(partition: &Partition) -> bool {
+    let state = partition.lock();
+    state.flow == Flow::Running
+        && state.nothing_parked()
+        && state
+            .cursor
+            .tracker()
+            .is_some_and(|tracker| tracker.in_flight() == 0)
+}

@@ -1,0 +1,295 @@
+//! The service thread: the only one that polls librdkafka. It sleeps when nothing happens and
+//! never blocks: what blocks runs on the lookup's and the nudge's threads.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{bounded, select, Receiver, Sender};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::client::{Client, Polled};
+use crate::commit::Commits;
+use crate::config::Config;
+use crate::consumer::Progress;
+use crate::error::Error;
+use crate::event::Event;
+use crate::leave::Leaving;
+use crate::lookup::{Answer, Lookup};
+use crate::nudge::Nudge;
+use crate::queue::Queue;
+use crate::rebalance::Rebalance;
+use crate::shared::Shared;
+
+/// What the service thread is asked to do.
+pub(crate) enum Command {
+    /// Deliver again what is unacked on a lane.
+    Redeliver(usize),
+    Progress(Sender<Vec<Progress>>),
+    Close(Duration),
+    Answer(Answer),
+}
+
+pub(crate) struct Service {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) member_queue: Queue,
+    pub(crate) commit_queue: Queue,
+    pub(crate) commits: Commits,
+    pub(crate) rebalance: Rebalance,
+    pub(crate) lookup: Lookup,
+    pub(crate) nudge: Nudge,
+    pub(crate) leaving: Option<Leaving>,
+    pub(crate) drain_timeout: Duration,
+    /// No broker can be reached, as far as librdkafka has said.
+    pub(crate) brokers_down: bool,
+    commands: Receiver<Command>,
+    kick: Receiver<()>,
+    next_look: Instant,
+    // Last, as fields are dropped in order: a client goes after its queues.
+    pub(crate) client: Arc<Client>,
+}
+
+// Wake-ups may be lost (librdkafka sends them on empty to non-empty only), and positions move over
+// control records in silence: this often everything is looked at without having been told to.
+const BACKSTOP: Duration = Duration::from_secs(1);
+
+const COMMANDS: usize = 1024;
+
+/// Starts a member: its client, its queues, its threads.
+pub(crate) fn start(
+    config: &Config,
+    sink: Arc<dyn crate::event::Sink>,
+) -> Result<(Arc<Shared>, Sender<Command>), Error> {
+    let (kick_tx, kick) = bounded(1);
+    let (commands_tx, commands) = bounded(COMMANDS);
+    let client = Arc::new(Client::new(config.native()?)?);
+    let shared = Arc::new(Shared::new(
+        config.lanes.max(1),
+        config.max_in_flight.max(1),
+        sink,
+        kick_tx,
+    ));
+    let service = Service {
+        member_queue: watched(client.member_queue()?, &shared),
+        commit_queue: watched(client.new_queue()?, &shared),
+        commits: Commits::new(config.commit_interval, Instant::now()),
+        rebalance: Rebalance::default(),
+        lookup: Lookup::start(
+            Arc::clone(&client),
+            config.topics.clone(),
+            commands_tx.clone(),
+        )
+        .map_err(no_thread)?,
+        nudge: Nudge::start(Arc::clone(&client)).map_err(no_thread)?,
+        leaving: None,
+        drain_timeout: config.drain_timeout,
+        brokers_down: false,
+        shared: Arc::clone(&shared),
+        client,
+        commands,
+        kick,
+        next_look: Instant::now(),
+    };
+    for lane in &shared.lanes {
+        let mut queue = service.client.new_queue()?;
+        let bell = Arc::clone(&lane.bell);
+        queue.on_nonempty(move || bell.ring());
+        lane.intake.lock().queue = Some(queue);
+    }
+    let topics: Vec<&str> = config
+        .topics
+        .iter()
+        .map(|topic| topic.name.as_str())
+        .collect();
+    service.client.subscribe(&topics)?;
+    thread::Builder::new()
+        .name("kafka-member".into())
+        .spawn(move || service.run())
+        .map_err(no_thread)?;
+    Ok((shared, commands_tx))
+}
+
+fn watched(mut queue: Queue, shared: &Arc<Shared>) -> Queue {
+    // Weak: the queue must not keep alive what keeps the lanes' queues.
+    let shared = Arc::downgrade(shared);
+    queue.on_nonempty(move || {
+        if let Some(shared) = shared.upgrade() {
+            shared.kick();
+        }
+    });
+    queue
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::Create {
+        message: format!("no thread can be started: {error}"),
+    }
+}
+
+impl Service {
+    fn run(mut self) {
+        loop {
+            select! {
+                recv(self.commands) -> command => command.into_iter().for_each(|command| self.command(command)),
+                recv(self.kick) -> _ => {}
+                default(self.pause()) => {}
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.command(command);
+            }
+            let now = Instant::now();
+            self.poll();
+            self.settle_faults();
+            self.step_rebalance(now);
+            self.commits.step(
+                &self.shared,
+                &self.client,
+                &self.commit_queue,
+                now,
+                self.is_urgent(),
+            );
+            self.shared.lanes.iter().for_each(|lane| lane.bell.settle());
+            if now >= self.next_look {
+                self.next_look = now + BACKSTOP;
+                self.look();
+            }
+            if let Some(result) = self.step_leave(now) {
+                self.release();
+                // Destroying the client may take long: the owner hears before that.
+                return self.shared.sink.event(Event::Closed(result));
+            }
+        }
+    }
+
+    /// How long there is nothing to do unless somebody says so.
+    fn pause(&self) -> Duration {
+        let now = Instant::now();
+        let deadlines = [
+            self.commits.due(&self.shared, self.is_urgent(), now),
+            self.rebalance.deadline(),
+            self.leaving.as_ref().map(Leaving::deadline),
+        ];
+        let first = deadlines
+            .into_iter()
+            .flatten()
+            .fold(self.next_look, Instant::min);
+        first.saturating_duration_since(now)
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.leaving.is_some() || self.rebalance.is_committing()
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Redeliver(lane) => self.redeliver(lane),
+            Command::Progress(reply) => {
+                let _ = reply.try_send(self.progress());
+            }
+            Command::Close(timeout) => self.begin_leave(timeout),
+            Command::Answer(answer) => self.answer(answer),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Start {
+                rebalance,
+                positions,
+            } => self.apply_assignment(rebalance, &positions),
+            Answer::Reset {
+                slot,
+                epoch,
+                offset,
+            } => self.apply_reset(slot, epoch, offset),
+            Answer::Sought {
+                slot,
+                epoch,
+                result,
+            } => self.apply_seek(slot, epoch, result),
+            Answer::Trouble(error) => self.report(error),
+        }
+    }
+
+    pub(crate) fn report(&self, error: Error) {
+        self.shared.sink.event(Event::Error(error));
+    }
+
+    fn poll(&mut self) {
+        while let Some(polled) = self.client.poll(&self.member_queue) {
+            match polled {
+                Polled::Assign(entries) => self.begin_assign(entries),
+                Polled::Revoke(entries) => self.begin_revoke(entries),
+                Polled::Stray(topic, partition) => self.hold_stray(&topic, partition),
+                Polled::Error(error) => {
+                    self.brokers_down |= error.code().is_some_and(|code| {
+                        code.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+                    });
+                    self.report(error);
+                }
+                Polled::Log(level, facility, message) => {
+                    self.shared.sink.event(Event::Log {
+                        level,
+                        facility,
+                        message,
+                    });
+                }
+                Polled::Commit(..) | Polled::Other => {}
+            }
+        }
+        while let Some(polled) = self.client.poll(&self.commit_queue) {
+            if let Polled::Commit(code, entries) = polled {
+                self.brokers_down &= code.is_some();
+                self.commits
+                    .result(&self.shared, code, entries, Instant::now());
+            }
+        }
+    }
+
+    /// What is looked at without having been told to.
+    fn look(&mut self) {
+        for (index, lane) in self.shared.lanes.iter().enumerate() {
+            let intake = lane.intake.lock();
+            let Some(queue) = &intake.queue else { continue };
+            if queue.len() > 0 {
+                lane.bell.ring();
+            } else if intake.fetched.is_empty() {
+                self.advance_positions(index);
+            }
+        }
+    }
+
+    fn progress(&self) -> Vec<Progress> {
+        self.shared
+            .all()
+            .iter()
+            .filter_map(|partition| {
+                let mut progress = Progress::of(partition)?;
+                progress.high_watermark = self
+                    .client
+                    .high_watermark(&partition.topic, partition.partition);
+                Some(progress)
+            })
+            .collect()
+    }
+
+    /// Lets go of what callers could still reach of librdkafka.
+    fn release(&self) {
+        for lane in &self.shared.lanes {
+            let mut intake = lane.intake.lock();
+            intake.fetched.clear();
+            intake.queue = None;
+        }
+        for partition in self.shared.all() {
+            let mut state = partition.lock();
+            state.discard_fetched(None);
+            state.queue = None;
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
