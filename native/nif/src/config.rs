@@ -1,0 +1,63 @@
+//! The configuration map, decoded.
+
+use std::time::Duration;
+
+use consumer::{Config, ResetPolicy, Topic};
+use rustler::{Decoder, Error, NifMap, NifResult, Term};
+
+rustler::atoms! { earliest, latest, timestamp }
+
+/// The map that `start/1` takes; times in milliseconds.
+#[derive(NifMap)]
+pub(crate) struct ConfigMap {
+    properties: Vec<(String, String)>,
+    topics: Vec<(String, Policy)>,
+    lanes: usize,
+    commit_interval: u64,
+    drain_timeout: u64,
+    max_in_flight: u64,
+}
+
+struct Policy(ResetPolicy);
+
+impl<'a> Decoder<'a> for Policy {
+    fn decode(term: Term<'a>) -> NifResult<Policy> {
+        if earliest().eq(&term) {
+            return Ok(Policy(ResetPolicy::Earliest));
+        }
+        if latest().eq(&term) {
+            return Ok(Policy(ResetPolicy::Latest));
+        }
+        match term.decode::<(rustler::Atom, i64)>()? {
+            (tag, millis) if tag == timestamp() => Ok(Policy(ResetPolicy::Timestamp(millis))),
+            _ => Err(Error::BadArg),
+        }
+    }
+}
+
+impl rustler::Encoder for Policy {
+    fn encode<'a>(&self, env: rustler::Env<'a>) -> Term<'a> {
+        match self.0 {
+            ResetPolicy::Earliest => earliest().encode(env),
+            ResetPolicy::Latest => latest().encode(env),
+            ResetPolicy::Timestamp(millis) => (timestamp(), millis).encode(env),
+        }
+    }
+}
+
+impl From<ConfigMap> for Config {
+    fn from(map: ConfigMap) -> Config {
+        Config {
+            properties: map.properties,
+            topics: map
+                .topics
+                .into_iter()
+                .map(|(name, Policy(reset))| Topic { name, reset })
+                .collect(),
+            lanes: map.lanes,
+            commit_interval: Duration::from_millis(map.commit_interval),
+            drain_timeout: Duration::from_millis(map.drain_timeout),
+            max_in_flight: map.max_in_flight,
+        }
+    }
+}

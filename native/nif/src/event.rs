@@ -1,0 +1,73 @@
+//! Events as the BEAM sees them.
+
+use std::time::Duration;
+
+use consumer::{Assigned, Event, Offset, Revoked};
+use rustler::{Encoder, Env, Term};
+
+use crate::atoms;
+use crate::error::Failure;
+
+/// Encodes an event; shapes as in `OffBroadwayRustKafka.Native`.
+pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
+    match event {
+        Event::Assigned(list) => (
+            atoms::assigned(),
+            list.iter().map(|it| assigned(env, it)).collect::<Vec<_>>(),
+        )
+            .encode(env),
+        Event::Revoked(list, drain) => {
+            (atoms::revoked(), revoked(env, list), millis(*drain)).encode(env)
+        }
+        Event::Lost(list) => (atoms::lost(), revoked(env, list)).encode(env),
+        Event::Committed(list, latency) => (
+            atoms::committed(),
+            offsets(env, list),
+            latency.as_micros() as u64,
+        )
+            .encode(env),
+        Event::CommitFailed(error, list) => (
+            atoms::commit_failed(),
+            Failure::from(error),
+            offsets(env, list),
+        )
+            .encode(env),
+        Event::Reset {
+            topic,
+            partition,
+            from,
+            to,
+        } => (atoms::reset(), topic, partition, from, to).encode(env),
+        Event::Error(error) => (atoms::error(), Failure::from(error)).encode(env),
+        Event::Log {
+            level,
+            facility,
+            message,
+        } => (atoms::log(), level, facility, message).encode(env),
+        Event::Closed(Ok(())) => (atoms::closed(), atoms::ok()).encode(env),
+        Event::Closed(Err(error)) => {
+            (atoms::closed(), (atoms::error(), Failure::from(error))).encode(env)
+        }
+        _ => atoms::unknown().encode(env),
+    }
+}
+
+fn assigned<'a>(env: Env<'a>, it: &Assigned) -> Term<'a> {
+    (&it.topic, it.partition, it.slot, it.epoch, it.start).encode(env)
+}
+
+fn revoked<'a>(env: Env<'a>, list: &[Revoked]) -> Vec<Term<'a>> {
+    list.iter()
+        .map(|it| (&it.topic, it.partition, it.slot, it.epoch, it.unacked).encode(env))
+        .collect()
+}
+
+fn offsets<'a>(env: Env<'a>, list: &[Offset]) -> Vec<Term<'a>> {
+    list.iter()
+        .map(|it| (&it.topic, it.partition, it.offset).encode(env))
+        .collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

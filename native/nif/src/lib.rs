@@ -1,0 +1,13 @@
+//! The boundary between the BEAM and the Kafka consumer: decode, call, encode.
+#![deny(missing_docs)]
+
+mod atoms;
+mod config;
+mod error;
+mod event;
+mod member;
+mod records;
+mod sink;
+mod testing;
+
+rustler::init!("Elixir.OffBroadwayRustKafka.Native");

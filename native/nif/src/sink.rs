@@ -1,0 +1,52 @@
+//! Wake-ups and events, sent to processes.
+
+use std::sync::{Mutex, PoisonError};
+
+use consumer::{Event, Sink};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+
+use crate::{atoms, event};
+
+/// Sends a member's events to its owner, and each lane's wake-ups to the process attached to it.
+pub(crate) struct Processes {
+    owner: LocalPid,
+    lanes: Vec<Mutex<Option<LocalPid>>>,
+}
+
+impl Processes {
+    pub(crate) fn new(owner: LocalPid, lanes: usize) -> Processes {
+        Processes {
+            owner,
+            lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
+        }
+    }
+
+    /// Sends the lane's wake-ups to this process from now on.
+    pub(crate) fn attach(&self, lane: usize, pid: LocalPid) {
+        if let Some(attached) = self.lanes.get(lane) {
+            *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+        }
+    }
+
+    // A process that is gone does not read: nothing to do about it here.
+    fn send(&self, pid: LocalPid, message: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
+        let tagged = |env| (atoms::off_broadway_rust_kafka(), message(env)).encode(env);
+        let _ = OwnedEnv::new().send_and_clear(&pid, tagged);
+    }
+}
+
+impl Sink for Processes {
+    fn wake(&self, lane: usize) {
+        let attached = self
+            .lanes
+            .get(lane)
+            .and_then(|lane| *lane.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(pid) = attached {
+            self.send(pid, |env| atoms::wake().encode(env));
+        }
+    }
+
+    fn event(&self, event: Event) {
+        self.send(self.owner, |env| event::encode(env, &event));
+    }
+}
