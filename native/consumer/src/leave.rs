@@ -50,6 +50,7 @@ impl Service {
             self.stop(&partition);
         }
         self.rebalance.hasten(now);
+        self.abandon_assignment();
         self.shared.want_commit();
     }
 

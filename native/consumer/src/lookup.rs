@@ -47,12 +47,13 @@ pub(crate) enum Answer {
     Reset {
         slot: u32,
         epoch: u32,
-        offset: i64,
+        result: Result<i64, Error>,
     },
+    /// The position that fetching goes on at.
     Sought {
         slot: u32,
         epoch: u32,
-        result: Result<(), Error>,
+        result: Result<i64, Error>,
     },
     /// A look-up failed and is tried again.
     Trouble(Error),
@@ -89,6 +90,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 // ListOffsets' own names for the two ends of a partition.
 const OLDEST: i64 = -2;
 const END: i64 = -1;
+
+/// Keeps whoever tries again at once from trying too often.
+fn paused<T>(result: Result<T, Error>) -> Result<T, Error> {
+    if result.is_err() {
+        thread::sleep(FIRST_PAUSE);
+    }
+    result
+}
 
 impl Lookup {
     pub(crate) fn start(
@@ -132,27 +141,21 @@ impl Worker {
                 Job::Start {
                     rebalance,
                     partitions,
-                } => self
-                    .until_current(rebalance, |worker| worker.start_positions(&partitions))
-                    .map(|positions| Answer::Start {
-                        rebalance,
-                        positions,
-                    }),
+                } => self.start(rebalance, &partitions),
                 Job::Reset {
                     slot,
                     epoch,
                     topic,
                     partition,
-                } => self
-                    .until_current(self.current_rebalance.load(Ordering::Acquire), |worker| {
-                        worker.by_policy(&topic, &[partition])
-                    })
-                    .and_then(|found| found.first().copied())
-                    .map(|(_, offset)| Answer::Reset {
+                } => {
+                    let found = self.by_policy(&topic, &[partition]);
+                    let result = found.map(|found| found.first().map_or(0, |(_, offset)| *offset));
+                    Some(Answer::Reset {
                         slot,
                         epoch,
-                        offset,
-                    }),
+                        result: paused(result),
+                    })
+                }
                 Job::Seek {
                     slot,
                     epoch,
@@ -160,17 +163,12 @@ impl Worker {
                     partition,
                     offset,
                 } => {
-                    let result = self.client.seek(
-                        &Offsets::new([(topic.as_str(), partition, offset)]),
-                        TIMEOUT,
-                    );
-                    if result.is_err() {
-                        thread::sleep(FIRST_PAUSE);
-                    }
+                    let list = Offsets::new([(topic.as_str(), partition, offset)]);
+                    let result = self.client.seek(&list, TIMEOUT).map(|()| offset);
                     Some(Answer::Sought {
                         slot,
                         epoch,
-                        result,
+                        result: paused(result),
                     })
                 }
             };
@@ -180,16 +178,17 @@ impl Worker {
         }
     }
 
-    /// Tries until it succeeds, or until another rebalance began.
-    fn until_current<T>(
-        &mut self,
-        rebalance: u64,
-        mut attempt: impl FnMut(&mut Worker) -> Result<T, Error>,
-    ) -> Option<T> {
+    /// Looks until it has found every start position, or until another rebalance began.
+    fn start(&mut self, rebalance: u64, partitions: &[(String, i32)]) -> Option<Answer> {
         let mut pause = FIRST_PAUSE;
         while self.current_rebalance.load(Ordering::Acquire) == rebalance {
-            match attempt(self) {
-                Ok(found) => return Some(found),
+            match self.start_positions(partitions) {
+                Ok(positions) => {
+                    return Some(Answer::Start {
+                        rebalance,
+                        positions,
+                    })
+                }
                 Err(error) => {
                     let _ = self.answers.send(Command::Answer(Answer::Trouble(error)));
                     thread::sleep(pause);

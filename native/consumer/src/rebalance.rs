@@ -101,6 +101,14 @@ impl Service {
         self.assign_positions(positions);
     }
 
+    /// Answers an assignment that is not wanted any more: unanswered it would hold the close up.
+    pub(crate) fn abandon_assignment(&mut self) {
+        if matches!(self.rebalance.stage, Stage::Assigning) {
+            self.begin();
+            self.assign_positions(&[]);
+        }
+    }
+
     fn assign_positions(&mut self, positions: &[Position]) {
         let assigned: Vec<Assigned> = positions
             .iter()

@@ -98,9 +98,13 @@ impl Service {
             .iter()
             .filter(|partition| partition.lane == lane)
         {
-            let running = partition.lock().flow == Flow::Running;
-            let unacked = running && partition.lock().cursor.redeliver().is_some();
-            if unacked {
+            // One that is held is sought already: the seek's answer finds that the cursor moved.
+            let running = {
+                let mut state = partition.lock();
+                let unacked = state.flow != Flow::Stopped && state.cursor.redeliver().is_some();
+                unacked && state.flow == Flow::Running
+            };
+            if running {
                 self.set_aside(partition, Flow::Held);
                 self.seek(partition);
             }
@@ -124,15 +128,21 @@ impl Service {
         });
     }
 
-    pub(crate) fn apply_seek(&self, slot: u32, epoch: u32, result: Result<(), Error>) {
+    pub(crate) fn apply_seek(&self, slot: u32, epoch: u32, result: Result<i64, Error>) {
         let Some(partition) = self.shared.partition(slot) else {
             return;
         };
         if !self.is_held(&partition, epoch) {
             return;
         }
+        let next = partition
+            .lock()
+            .cursor
+            .tracker()
+            .map(|tracker| tracker.next());
         match result {
-            Ok(()) => self.set_aside(&partition, Flow::Running),
+            Ok(offset) if next == Some(offset) => self.set_aside(&partition, Flow::Running),
+            Ok(_) => self.seek(&partition),
             Err(error) => {
                 self.report(error);
                 self.seek(&partition);
@@ -141,19 +151,42 @@ impl Service {
         self.shared.lanes[partition.lane].bell.ring();
     }
 
-    /// Goes on at the policy's offset. A seek does not recover from a position that does not
-    /// exist; a new assignment does, and with it comes a new epoch.
-    pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, offset: i64) {
-        let Some(partition) = self.shared.partition(slot) else {
-            return;
-        };
-        if !self.is_held(&partition, epoch) {
+    /// Takes the policy's offset for a position that does not exist.
+    pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, result: Result<i64, Error>) {
+        match result {
+            Ok(offset) => {
+                self.waiting_resets.push((slot, epoch, offset));
+                self.apply_waiting_resets();
+            }
+            Err(error) => {
+                self.report(error);
+                if let Some(partition) = self.shared.partition(slot) {
+                    if self.is_held(&partition, epoch) {
+                        self.look_up_reset(&partition, epoch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies resets, outside of a rebalance: librdkafka takes no assignment then but the one it
+    /// waits for.
+    pub(crate) fn apply_waiting_resets(&mut self) {
+        if !self.rebalance.is_settled() || self.leaving.is_some() {
             return;
         }
-        if !self.rebalance.is_settled() {
-            // librdkafka takes no assignment but the one it waits for: ask again, later.
-            return self.look_up_reset(&partition, epoch);
+        for (slot, epoch, offset) in std::mem::take(&mut self.waiting_resets) {
+            if let Some(partition) = self.shared.partition(slot) {
+                if self.is_held(&partition, epoch) {
+                    self.assign_anew(&partition, offset);
+                }
+            }
         }
+    }
+
+    /// Goes on at another offset. A seek does not recover from a position that does not exist; a
+    /// new assignment does, and with it comes a new epoch.
+    fn assign_anew(&self, partition: &Arc<Partition>, offset: i64) {
         let from = {
             let mut state = partition.lock();
             let from = state.cursor.tracker().map_or(-1, |tracker| tracker.next());
@@ -167,7 +200,7 @@ impl Service {
                 self.client
                     .unassign(protocol, &list)
                     .unwrap_or_else(|error| self.report(error));
-                self.join_lane(&partition);
+                self.join_lane(partition);
                 list
             }
             // The eager protocol knows whole assignments only.
@@ -176,7 +209,7 @@ impl Service {
         self.client
             .assign(protocol, &list)
             .unwrap_or_else(|error| self.report(error));
-        self.set_aside(&partition, Flow::Running);
+        self.set_aside(partition, Flow::Running);
         self.shared.want_commit();
         let topic = partition.topic.to_string();
         self.shared.sink.event(Event::Reset {

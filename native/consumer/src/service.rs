@@ -38,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) rebalance: Rebalance,
     pub(crate) lookup: Lookup,
     pub(crate) nudge: Nudge,
+    /// Slot, epoch and offset of resets that wait for the rebalance to be over.
+    pub(crate) waiting_resets: Vec<(u32, u32, i64)>,
     pub(crate) leaving: Option<Leaving>,
     pub(crate) drain_timeout: Duration,
     /// No broker can be reached, as far as librdkafka has said.
@@ -81,6 +83,7 @@ pub(crate) fn start(
         )
         .map_err(no_thread)?,
         nudge: Nudge::start(Arc::clone(&client)).map_err(no_thread)?,
+        waiting_resets: Vec::new(),
         leaving: None,
         drain_timeout: config.drain_timeout,
         brokers_down: false,
@@ -141,6 +144,7 @@ impl Service {
             self.poll();
             self.settle_faults();
             self.step_rebalance(now);
+            self.apply_waiting_resets();
             self.commits.step(
                 &self.shared,
                 &self.client,
@@ -200,8 +204,8 @@ impl Service {
             Answer::Reset {
                 slot,
                 epoch,
-                offset,
-            } => self.apply_reset(slot, epoch, offset),
+                result,
+            } => self.apply_reset(slot, epoch, result),
             Answer::Sought {
                 slot,
                 epoch,
