@@ -1,0 +1,122 @@
+defmodule OffBroadwayRustKafka.Consumer do
+  @moduledoc false
+  # Owner of the group member in Rust: starts it, hears its events, closes it last.
+  #
+  # It is a child of the pipeline, started before the producers and stopped after the last stage
+  # has acked. Producers and `partition_by` find the member in a table of the pipeline's own
+  # process, not by a name: a pipeline's name need not be an atom, and the table ends with it.
+
+  use GenServer
+
+  alias OffBroadwayRustKafka.{Error, Log, Native, Telemetry}
+
+  # How long the final commit and the leaving of the group may take, and how long past that the
+  # answer may be under way.
+  @close_ms 10_000
+  @grace_ms 1_000
+
+  @enforce_keys [:consumer, :context, :log]
+  defstruct @enforce_keys
+
+  @type t :: %__MODULE__{
+          consumer: Native.consumer(),
+          context: %{name: term(), group_id: String.t()},
+          log: Log.t()
+        }
+
+  @type table :: :ets.tid()
+
+  # The configuration holds secrets. A closure shows none in a crash report or a state.
+  @type arg :: %{
+          table: table(),
+          name: term(),
+          group_id: String.t(),
+          config: (() -> Native.config())
+        }
+
+  @spec new_table() :: table()
+  def new_table, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
+
+  @spec fetch(table()) :: {:ok, Native.consumer()} | :error
+  def fetch(table) do
+    case :ets.lookup(table, :consumer) do
+      [{:consumer, consumer}] -> {:ok, consumer}
+      [] -> :error
+    end
+  end
+
+  @spec child_spec(arg()) :: Supervisor.child_spec()
+  def child_spec(arg) do
+    %{
+      id: __MODULE__,
+      start: {__MODULE__, :start_link, [arg]},
+      shutdown: @close_ms + 2 * @grace_ms
+    }
+  end
+
+  @spec start_link(arg()) :: GenServer.on_start()
+  def start_link(arg), do: GenServer.start_link(__MODULE__, arg)
+
+  @impl GenServer
+  def init(%{table: table, name: name, group_id: group_id, config: config}) do
+    Process.flag(:trap_exit, true)
+
+    case start(config) do
+      {:ok, consumer} ->
+        :ets.insert(table, {:consumer, consumer})
+        context = %{name: name, group_id: group_id}
+        {:ok, %__MODULE__{consumer: consumer, context: context, log: Log.new(name)}}
+
+      {:error, error} ->
+        {:stop, Error.from_native(error)}
+    end
+  end
+
+  @impl GenServer
+  def handle_info({:off_broadway_rust_kafka, {:closed, result} = event}, state) do
+    state = heard(event, state)
+
+    case result do
+      :ok -> {:stop, :closed, state}
+      {:error, error} -> {:stop, Error.from_native(error), state}
+    end
+  end
+
+  def handle_info({:off_broadway_rust_kafka, event}, state), do: {:noreply, heard(event, state)}
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl GenServer
+  def terminate(_reason, state) do
+    Native.close(state.consumer, @close_ms)
+    await_closed(state, System.monotonic_time(:millisecond) + @close_ms + @grace_ms)
+  end
+
+  # The last commit and the leaving of the group are events like all others.
+  @spec await_closed(t(), deadline_ms :: integer()) :: :ok
+  defp await_closed(state, deadline_ms) do
+    receive do
+      {:off_broadway_rust_kafka, {:closed, _} = event} ->
+        heard(event, state)
+        :ok
+
+      {:off_broadway_rust_kafka, event} ->
+        event |> heard(state) |> await_closed(deadline_ms)
+    after
+      max(deadline_ms - System.monotonic_time(:millisecond), 0) -> :ok
+    end
+  end
+
+  # A NIF that raises leaves its arguments in the stacktrace, so only the reason is kept.
+  @spec start((() -> Native.config())) :: {:ok, Native.consumer()} | {:error, Native.error()}
+  defp start(config) do
+    Native.start(config.())
+  rescue
+    error -> {:error, {:invalid_config, Exception.message(error), false, true, nil, nil}}
+  end
+
+  @spec heard(Native.event(), t()) :: t()
+  defp heard(event, state) do
+    Telemetry.emit(event, state.context)
+    %{state | log: Log.write(state.log, event)}
+  end
+end

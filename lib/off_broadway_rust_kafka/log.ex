@@ -1,0 +1,114 @@
+defmodule OffBroadwayRustKafka.Log do
+  @moduledoc false
+  # The consumer's events as log lines. What an unreachable broker repeats many times a second is
+  # written once per code and interval, with the number of lines left out since.
+
+  alias OffBroadwayRustKafka.{Error, Native}
+
+  require Logger
+
+  @interval_ms 10_000
+
+  @enforce_keys [:prefix]
+  defstruct [:prefix, lines: %{}]
+
+  @type t :: %__MODULE__{
+          prefix: String.t(),
+          lines: %{optional(term()) => {written_ms :: integer(), left_out :: non_neg_integer()}}
+        }
+
+  @spec new(name :: term()) :: t()
+  def new(name), do: %__MODULE__{prefix: "Kafka consumer of #{inspect(name)}: "}
+
+  @spec write(t(), Native.event(), now_ms :: integer()) :: t()
+  def write(log, event, now_ms \\ System.monotonic_time(:millisecond)) do
+    case line(event) do
+      {level, text} -> put_line(log, level, text)
+      {level, key, text} -> limited(log, level, key, text, now_ms)
+      nil -> log
+    end
+  end
+
+  @spec line(Native.event()) ::
+          {Logger.level(), iodata()} | {Logger.level(), key :: term(), iodata()} | nil
+  defp line({:assigned, partitions}), do: {:info, ["assigned ", partitions(partitions)]}
+
+  defp line({:revoked, partitions, drain_ms}) do
+    {:info, ["revoked ", partitions(partitions), " after #{drain_ms} ms", unacked(partitions)]}
+  end
+
+  defp line({:lost, partitions}),
+    do: {:warning, ["lost ", partitions(partitions), unacked(partitions)]}
+
+  defp line({:commit_failed, error, _offsets}) do
+    error = Error.from_native(error)
+    {:warning, {:commit_failed, error.code}, ["commit failed: ", Exception.message(error)]}
+  end
+
+  defp line({:reset, topic, partition, from, to}) do
+    {:warning,
+     "offset #{from} of #{topic}/#{partition} is out of range, " <>
+       "the offset reset policy goes on at #{to}"}
+  end
+
+  defp line({:error, error}) do
+    error = Error.from_native(error)
+    level = if error.retryable? and not error.fatal?, do: :warning, else: :error
+    {level, {:error, error.code, error.topic, error.partition}, Exception.message(error)}
+  end
+
+  defp line({:log, level, facility, message}) do
+    text = [facility, ": ", message]
+    if level <= 4, do: {level(level), {:log, facility}, text}, else: {level(level), text}
+  end
+
+  defp line({:closed, {:error, error}}) do
+    {:warning, ["closed, not cleanly: ", Exception.message(Error.from_native(error))]}
+  end
+
+  defp line(_not_for_the_log), do: nil
+
+  @spec limited(t(), Logger.level(), term(), iodata(), integer()) :: t()
+  defp limited(log, level, key, text, now_ms) do
+    case log.lines do
+      %{^key => {written_ms, left_out}} when now_ms - written_ms < @interval_ms ->
+        put_in(log.lines[key], {written_ms, left_out + 1})
+
+      %{^key => {_, left_out}} when left_out > 0 ->
+        log = put_line(log, level, [text, " (and #{left_out} more like it)"])
+        put_in(log.lines[key], {now_ms, 0})
+
+      _ ->
+        log = put_line(log, level, text)
+        put_in(log.lines[key], {now_ms, 0})
+    end
+  end
+
+  @spec put_line(t(), Logger.level(), iodata()) :: t()
+  defp put_line(log, level, text) do
+    Logger.log(level, fn -> [log.prefix, text] end)
+    log
+  end
+
+  # librdkafka writes syslog levels.
+  @spec level(0..7) :: Logger.level()
+  defp level(level) when level <= 3, do: :error
+  defp level(4), do: :warning
+  defp level(7), do: :debug
+  defp level(_notice_or_info), do: :info
+
+  @spec partitions([tuple()]) :: iodata()
+  defp partitions(partitions) do
+    partitions
+    |> Enum.map(fn {topic, partition, _, _, _} -> "#{topic}/#{partition}" end)
+    |> Enum.intersperse(", ")
+  end
+
+  @spec unacked([tuple()]) :: iodata()
+  defp unacked(partitions) do
+    case partitions |> Enum.map(&elem(&1, 4)) |> Enum.sum() do
+      0 -> ""
+      count -> ", #{count} records unacknowledged"
+    end
+  end
+end

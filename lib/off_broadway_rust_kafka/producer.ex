@@ -1,0 +1,184 @@
+defmodule OffBroadwayRustKafka.Producer do
+  @moduledoc """
+  A Broadway producer that reads Kafka topics as a member of a consumer group.
+
+      Broadway.start_link(MyPipeline,
+        name: MyPipeline,
+        producer: [
+          module:
+            {OffBroadwayRustKafka.Producer,
+             hosts: "localhost:9092", group_id: "my-group", topics: ["orders"]}
+        ],
+        processors: [default: [concurrency: 10]],
+        batchers: [default: [batch_size: 100, concurrency: 5]]
+      )
+
+  The member itself lives in Rust, on librdkafka: it fetches, remembers what was delivered and
+  acknowledged, and commits. This producer takes records from it when the processors ask for them,
+  never more than they asked for, and is woken when there are some.
+
+  ## Options
+
+  #{NimbleOptions.docs(OffBroadwayRustKafka.Options.schema())}
+
+  All options are checked before anything starts; an `ArgumentError` says which one is wrong.
+
+  ## Messages
+
+  The data of a `Broadway.Message` is the record's value: `nil` for a tombstone, `""` for an empty
+  value. Its metadata is
+
+    * `:topic`, a string, and `:partition` and `:offset`, integers
+    * `:key` - the record's key, a binary or `nil`
+    * `:ts` - the record's timestamp in milliseconds since the Unix epoch, or `nil`
+    * `:headers` - a list of `{name, value}` in the record's order; names may repeat, and a value
+      may be `nil`
+
+  and its batch key is `{topic, partition}`.
+
+  ## Order and concurrency
+
+  Unless the pipeline sets `:partition_by` itself, all messages of a partition go through the same
+  processor and the same batch processor, in the order of their offsets, and different partitions
+  run side by side. There is no use in more processors than partitions. A message that came from
+  elsewhere, as from `Broadway.test_message/3`, goes to the first processor if its metadata names no
+  topic and partition.
+
+  However many producers the pipeline has (`:concurrency`), it is one member of the group, and each
+  partition is served by one of them. One is enough for most.
+
+  ## Acknowledgement
+
+  A record's offset is committed once it and all delivered before it in its partition are
+  acknowledged, whether they succeeded or failed: handle failures in `c:Broadway.handle_failed/2`.
+  Delivery is at least once. When the pipeline stops and all its stages end within Broadway's
+  `:shutdown`, the committed offset is exactly the next record after the last handled one.
+  """
+
+  use GenStage
+
+  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, Message, Native}
+  alias OffBroadwayRustKafka.{Options, Partition, Properties}
+
+  @behaviour Broadway.Producer
+
+  @enforce_keys [:consumer, :lane]
+  defstruct @enforce_keys ++ [demand: 0, next: :demand]
+
+  # What makes it pull again: demand, a wake-up, its own message, or nothing any more.
+  @typep next :: :demand | :wake | :pull | :never
+  @typep t :: %__MODULE__{
+           consumer: Native.consumer(),
+           lane: non_neg_integer(),
+           demand: non_neg_integer(),
+           next: next()
+         }
+
+  @impl Broadway.Producer
+  def prepare_for_start(_module, broadway) do
+    {__MODULE__, given} = broadway[:producer][:module]
+    options = Options.validate!(given)
+    table = Consumer.new_table()
+    config = config(options, broadway)
+
+    with {:error, message} <- Properties.check(config.properties), do: Options.refuse!(message)
+
+    consumer = %{
+      table: table,
+      name: broadway[:name],
+      group_id: options.group_id,
+      config: fn -> config end
+    }
+
+    {[{Consumer, consumer}], rewrite(broadway, options, table)}
+  end
+
+  @impl GenStage
+  def init(options) do
+    {:ok, consumer} = Consumer.fetch(options[:consumer])
+    lane = options[:broadway][:index]
+
+    case Native.attach(consumer, lane) do
+      :ok -> {:producer, %__MODULE__{consumer: consumer, lane: lane}}
+      {:error, error} -> raise Error.from_native(error)
+    end
+  end
+
+  @impl GenStage
+  def handle_demand(demand, state) do
+    state = %{state | demand: state.demand + demand}
+    if state.next == :demand, do: pull(state), else: {:noreply, [], state}
+  end
+
+  @impl GenStage
+  def handle_info({:off_broadway_rust_kafka, :wake}, %{next: next} = state)
+      when next in [:demand, :wake],
+      do: pull(state)
+
+  def handle_info({:off_broadway_rust_kafka, :pull}, %{next: :pull} = state), do: pull(state)
+  def handle_info(_late_or_foreign, state), do: {:noreply, [], state}
+
+  @impl GenStage
+  def handle_call({:off_broadway_rust_kafka, :consumer}, _from, state),
+    do: {:reply, state.consumer, [], state}
+
+  @impl Broadway.Producer
+  def prepare_for_draining(state), do: {:noreply, [], %{state | next: :never}}
+
+  @spec pull(t()) :: {:noreply, [Broadway.Message.t()], t()}
+  defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
+
+  defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
+    {status, count, runs} = Native.pull(consumer, lane, demand)
+    state = %{state | demand: demand - count, next: next(status, demand - count)}
+    {:noreply, Message.from_runs(runs, consumer), state}
+  end
+
+  # Through the mailbox, so that a long backlog does not keep demand and shutdown waiting.
+  @spec next(:more | :armed, non_neg_integer()) :: next()
+  defp next(:armed, _demand), do: :wake
+  defp next(:more, 0), do: :demand
+
+  defp next(:more, _demand) do
+    send(self(), {:off_broadway_rust_kafka, :pull})
+    :pull
+  end
+
+  @spec config(Options.t(), keyword()) :: Native.config()
+  defp config(options, broadway) do
+    %{
+      properties: [
+        {"bootstrap.servers", Enum.join(options.hosts, ",")},
+        {"group.id", options.group_id} | options.properties
+      ],
+      topics: options.topics,
+      lanes: broadway[:producer][:concurrency] || 1,
+      commit_interval: options.commit_interval,
+      drain_timeout: options.drain_timeout,
+      max_in_flight: options.max_in_flight || InFlight.default(broadway)
+    }
+  end
+
+  # Broadway puts these options into telemetry and crash reports: no property is left in them.
+  @spec rewrite(keyword(), Options.t(), Consumer.table()) :: keyword()
+  defp rewrite(broadway, options, table) do
+    left = [
+      consumer: table,
+      hosts: options.hosts,
+      group_id: options.group_id,
+      topics: options.topics
+    ]
+
+    partition_by = Partition.partition_by(table)
+
+    broadway
+    |> put_in([:producer, :module], {__MODULE__, left})
+    |> Keyword.update!(:processors, &put_partition_by(&1, partition_by))
+    |> Keyword.update(:batchers, [], &put_partition_by(&1, partition_by))
+  end
+
+  @spec put_partition_by(keyword(), (term() -> non_neg_integer())) :: keyword()
+  defp put_partition_by(stages, partition_by) do
+    for {key, options} <- stages, do: {key, Keyword.put_new(options, :partition_by, partition_by)}
+  end
+end

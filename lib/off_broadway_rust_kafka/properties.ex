@@ -1,0 +1,171 @@
+defmodule OffBroadwayRustKafka.Properties do
+  @moduledoc false
+  # The `:config` option: librdkafka properties under their own names. No value of a property that
+  # may hold a secret is ever part of a message.
+
+  alias OffBroadwayRustKafka.Native
+
+  @start "set by the :offset_reset_policy option, of the producer or of a topic"
+  @commit "offsets are committed from what was acknowledged; see the :commit_interval option"
+  @ours "it belongs to the consumer itself, which cannot work with another value"
+  @process "it is set from code in librdkafka's own process, not from a configuration"
+
+  @reserved %{
+    "bootstrap.servers" => "use the :hosts option",
+    "metadata.broker.list" => "use the :hosts option",
+    "group.id" => "use the :group_id option",
+    "auto.offset.reset" => @start,
+    "enable.auto.commit" => @commit,
+    "auto.commit.enable" => @commit,
+    "auto.commit.interval.ms" => @commit,
+    "enable.auto.offset.store" => @commit,
+    "offset.store.method" => @commit,
+    "offset.store.path" => @commit,
+    "offset.store.sync.interval.ms" => @commit,
+    "enable.partition.eof" => @ours,
+    "check.crcs" => "checksums are always verified: a corrupt batch must not be skipped unseen",
+    "consume.callback.max.messages" => @ours,
+    "log.queue" => @ours,
+    "enabled_events" => @ours,
+    "default_topic_conf" => @process,
+    "interceptors" => @process,
+    "opaque" => @process
+  }
+
+  @secrets ~w(password secret private token credential assertion oauthbearer.config kinit.cmd .pem)
+
+  @spec parse(term()) :: {:ok, Native.properties()} | {:error, String.t()}
+  def parse(config) when is_map(config) and not is_struct(config),
+    do: config |> Map.to_list() |> parse()
+
+  def parse(config) when is_list(config) do
+    if List.improper?(config), do: refuse_shape("an improper list")
+    properties = config |> Enum.with_index(1) |> Enum.map(&property/1)
+    names = Enum.map(properties, &elem(&1, 0))
+
+    case Enum.uniq(names -- Enum.uniq(names)) do
+      [] -> {:ok, properties}
+      [name | _] -> {:error, "expected each property once, got #{inspect(name)} more than once"}
+    end
+  catch
+    {:refused, message} -> {:error, message}
+  end
+
+  def parse(config) when is_binary(config), do: shape("a string")
+  def parse(_config), do: shape("a term of another kind")
+
+  @doc false
+  # Asks librdkafka, before anything starts, whether it knows the properties and takes the values.
+  @spec check(Native.properties()) :: :ok | {:error, String.t()}
+  def check(properties) do
+    case native_check(properties) do
+      :ok -> :ok
+      {:error, {name, :unknown, _}} -> {:error, unknown(name)}
+      {:error, {name, _, reason}} -> {:error, invalid(name, properties, reason)}
+    end
+  end
+
+  @spec secret?(String.t()) :: boolean()
+  def secret?(name), do: String.contains?(name, @secrets)
+
+  @spec property({term(), pos_integer()}) :: {String.t(), String.t()}
+  defp property({{name, value}, position}) do
+    name = name(name, position)
+
+    case reserved(name) do
+      nil -> {name, value(value, name)}
+      reason -> refuse("property #{inspect(name)} cannot be set: #{reason}")
+    end
+  end
+
+  defp property({_entry, position}),
+    do: refuse("expected {name, value} pairs, but entry #{position} is none")
+
+  @spec reserved(String.t()) :: String.t() | nil
+  defp reserved(name) do
+    if String.ends_with?(name, "_cb"), do: @process, else: @reserved[name]
+  end
+
+  @spec name(term(), pos_integer()) :: String.t()
+  defp name(name, _position) when is_atom(name) and name not in [nil, true, false],
+    do: Atom.to_string(name)
+
+  defp name(name, position) do
+    if is_binary(name) and text?(name) and name != "",
+      do: name,
+      else: refuse("expected a property name as a string or an atom in entry #{position}")
+  end
+
+  @spec value(term(), String.t()) :: String.t()
+  defp value(value, _name) when is_integer(value) or is_boolean(value), do: to_string(value)
+  defp value(value, _name) when is_atom(value) and value != nil, do: Atom.to_string(value)
+
+  defp value(value, name) do
+    if is_binary(value) and text?(value) do
+      value
+    else
+      refuse(
+        "expected a string, integer, boolean or atom for property #{inspect(name)}, " <>
+          "got #{kind(value)}"
+      )
+    end
+  end
+
+  # The name may be a misspelt secret's, so a value of the wrong kind is not shown.
+  @spec kind(term()) :: String.t()
+  defp kind(nil), do: "nil"
+  defp kind(value) when is_float(value), do: "a float"
+  defp kind(value) when is_list(value), do: "a list"
+  defp kind(value) when is_map(value), do: "a map"
+  defp kind(value) when is_binary(value), do: "a binary that is no text"
+  defp kind(_value), do: "a term of another kind"
+
+  # C strings: a zero byte would cut a value short.
+  @spec text?(binary()) :: boolean()
+  defp text?(string), do: String.valid?(string) and not String.contains?(string, <<0>>)
+
+  # A NIF that raises leaves its arguments, and with them every value, in the stacktrace.
+  @spec native_check(Native.properties()) ::
+          :ok | {:error, {String.t(), :unknown | :invalid, String.t()}}
+  defp native_check(properties) do
+    Native.check(properties)
+  rescue
+    error -> reraise RuntimeError, [message: Exception.message(error)], []
+  end
+
+  @spec unknown(String.t()) :: String.t()
+  defp unknown(name) do
+    hint =
+      if String.contains?(name, "_"),
+        do: ~s(; librdkafka separates words with dots, as in "session.timeout.ms"),
+        else: ""
+
+    "unknown librdkafka property #{inspect(name)}#{hint}"
+  end
+
+  @spec invalid(String.t(), Native.properties(), String.t()) :: String.t()
+  defp invalid(name, properties, reason) do
+    {_, value} = List.keyfind(properties, name, 0, {name, nil})
+    reason = if secret?(name), do: "", else: ": #{reason}"
+    "invalid value #{shown(name, value)} for librdkafka property #{inspect(name)}#{reason}"
+  end
+
+  @spec shown(String.t(), term()) :: String.t()
+  defp shown(name, value), do: if(secret?(name), do: "(not shown)", else: inspect(value))
+
+  @spec shape(String.t()) :: {:error, String.t()}
+  defp shape(got) do
+    {:error,
+     "expected a keyword list, a map or a list of {name, value} pairs of librdkafka properties, " <>
+       "got #{got} (not shown, as it may hold a secret)"}
+  end
+
+  @spec refuse_shape(String.t()) :: no_return()
+  defp refuse_shape(got) do
+    {:error, message} = shape(got)
+    refuse(message)
+  end
+
+  @spec refuse(String.t()) :: no_return()
+  defp refuse(message), do: throw({:refused, message})
+end

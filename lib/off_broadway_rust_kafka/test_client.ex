@@ -1,0 +1,151 @@
+defmodule OffBroadwayRustKafka.TestClient do
+  @moduledoc false
+  # The other side of the project's own tests and demo: makes topics and records, and reads what a
+  # group has committed from the brokers. Not public: a user has a Kafka client of his own.
+
+  alias OffBroadwayRustKafka.{Error, Native}
+
+  @timeout 30_000
+
+  @type t :: Native.client()
+  @type value :: binary() | nil
+  @type record :: value() | keyword() | %{optional(atom()) => term()}
+  @typep row ::
+           {partition :: non_neg_integer() | nil, key :: value(), value(), Native.headers(),
+            ts :: non_neg_integer() | nil}
+
+  @doc """
+  A client of the cluster at `bootstrap` (`"host:port,..."`).
+
+  `config` is librdkafka's, by its own names: `[{"compression.type", "zstd"}]` or
+  `["linger.ms": 0]`. The client is gone when its last reference is.
+  """
+  @spec start(String.t(), Enumerable.t()) :: {:ok, t()} | {:error, Error.t()}
+  def start(bootstrap, config \\ []) do
+    given = for {name, value} <- config, do: {to_string(name), to_string(value)}
+    result(Native.client_start([{"bootstrap.servers", bootstrap} | given]))
+  end
+
+  @doc """
+  Creates a topic, and returns once the brokers show it. The mock cluster cannot: use
+  `OffBroadwayRustKafka.TestCluster.create_topic/3` there.
+
+  Options: `:partitions` (1), `:replication` (1), `:config`, the topic's own
+  (`["message.timestamp.type": "LogAppendTime"]`), `:timeout` (30 s).
+  """
+  @spec create_topic(t(), String.t(), keyword()) :: :ok | {:error, Error.t()}
+  def create_topic(client, name, options \\ []) do
+    options =
+      Keyword.validate!(options, partitions: 1, replication: 1, config: [], timeout: @timeout)
+
+    config = for {key, value} <- options[:config], do: {to_string(key), to_string(value)}
+    [partitions, replication] = [options[:partitions], options[:replication]]
+
+    result(
+      Native.client_create_topic(
+        client,
+        name,
+        partitions,
+        replication,
+        config,
+        options[:timeout]
+      )
+    )
+  end
+
+  @doc "Deletes a topic, and returns once the brokers no longer show it."
+  @spec delete_topic(t(), String.t(), timeout_ms :: pos_integer()) :: :ok | {:error, Error.t()}
+  def delete_topic(client, name, timeout \\ @timeout),
+    do: result(Native.client_delete_topic(client, name, timeout))
+
+  @doc "Raises a topic's partitions to `total`, and returns once the brokers show them."
+  @spec add_partitions(t(), String.t(), pos_integer(), timeout_ms :: pos_integer()) ::
+          :ok | {:error, Error.t()}
+  def add_partitions(client, name, total, timeout \\ @timeout),
+    do: result(Native.client_add_partitions(client, name, total, timeout))
+
+  @doc """
+  Produces records and waits until the brokers have them all: their offsets, in the order given.
+
+  A record is its value (a binary, or `nil` for a tombstone), or a map or keyword list of `:value`,
+  `:key`, `:partition`, `:headers` (`[{key, value | nil}]`) and `:ts` (milliseconds). Those without
+  a partition go round the topic's partitions, from 0 in every call.
+  """
+  @spec produce(t(), String.t(), [record()], timeout_ms :: pos_integer()) ::
+          {:ok, [non_neg_integer()]} | {:error, Error.t()}
+  def produce(client, topic, records, timeout \\ @timeout) do
+    rows = Enum.map(records, &row/1)
+
+    with {:ok, rows} <- place(rows, client, topic, timeout),
+         do: result(Native.client_produce(client, topic, rows, timeout))
+  end
+
+  @doc "What the group has committed, `nil` where nothing, by `{topic, partition}`."
+  @spec committed(t(), String.t(), [{String.t(), non_neg_integer()}], timeout_ms :: pos_integer()) ::
+          {:ok, %{{String.t(), non_neg_integer()} => non_neg_integer() | nil}}
+          | {:error, Error.t()}
+  def committed(client, group, partitions, timeout \\ @timeout) do
+    with {:ok, offsets} <- result(Native.client_committed(client, group, partitions, timeout)),
+         do: {:ok, Map.new(offsets, fn {topic, partition, at} -> {{topic, partition}, at} end)}
+  end
+
+  @doc "Commits offsets for a group. A broker takes them only while the group has no member."
+  @spec commit(
+          t(),
+          String.t(),
+          [{String.t(), non_neg_integer(), non_neg_integer()}],
+          timeout_ms :: pos_integer()
+        ) :: :ok | {:error, Error.t()}
+  def commit(client, group, offsets, timeout \\ @timeout),
+    do: result(Native.client_commit(client, group, offsets, timeout))
+
+  @doc "A partition's first offset and the one after its last."
+  @spec watermarks(t(), String.t(), non_neg_integer(), timeout_ms :: pos_integer()) ::
+          {:ok, {low :: non_neg_integer(), high :: non_neg_integer()}} | {:error, Error.t()}
+  def watermarks(client, topic, partition, timeout \\ @timeout),
+    do: result(Native.client_watermarks(client, topic, partition, timeout))
+
+  @doc "How many partitions a topic has."
+  @spec partitions(t(), String.t(), timeout_ms :: pos_integer()) ::
+          {:ok, pos_integer()} | {:error, Error.t()}
+  def partitions(client, topic, timeout \\ @timeout),
+    do: result(Native.client_partitions(client, topic, timeout))
+
+  @spec row(record()) :: row()
+  defp row(value) when is_binary(value) or is_nil(value), do: {nil, nil, value, [], nil}
+
+  defp row(fields) when is_map(fields) or is_list(fields) do
+    fields =
+      fields
+      |> Enum.to_list()
+      |> Keyword.validate!(partition: nil, key: nil, value: nil, headers: [], ts: nil)
+
+    {fields[:partition], fields[:key], fields[:value], fields[:headers], fields[:ts]}
+  end
+
+  @spec place([row()], t(), String.t(), pos_integer()) :: {:ok, [row()]} | {:error, Error.t()}
+  defp place(rows, client, topic, timeout) do
+    if Enum.any?(rows, &(elem(&1, 0) == nil)) do
+      with {:ok, count} <- partitions(client, topic, timeout), do: {:ok, go_round(rows, count)}
+    else
+      {:ok, rows}
+    end
+  end
+
+  @spec go_round([row()], pos_integer()) :: [row()]
+  defp go_round(rows, count) do
+    {rows, _next} =
+      Enum.map_reduce(rows, 0, fn
+        row, next when elem(row, 0) == nil -> {put_elem(row, 0, next), rem(next + 1, count)}
+        row, next -> {row, next}
+      end)
+
+    rows
+  end
+
+  @spec result(:ok | {:ok, answer} | {:error, Native.error()}) ::
+          :ok | {:ok, answer} | {:error, Error.t()}
+        when answer: term()
+  defp result({:error, error}), do: {:error, Error.from_native(error)}
+  defp result(result), do: result
+end
