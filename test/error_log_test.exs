@@ -1,0 +1,109 @@
+defmodule OffBroadwayRustKafka.ErrorLogTest do
+  use ExUnit.Case, async: true
+
+  import ExUnit.CaptureLog
+
+  alias OffBroadwayRustKafka.Log
+
+  defp error(code, topic \\ nil),
+    do: {:error, {code, "something is wrong", true, false, topic, nil}}
+
+  # Writes the events one after another, each at its time, and returns the log lines.
+  defp lines(events) do
+    log =
+      capture_log(fn ->
+        Enum.reduce(events, Log.new(MyPipeline), fn {now_ms, event}, log ->
+          Log.write(log, event, now_ms)
+        end)
+      end)
+
+    for line <- String.split(log, "\n"), line =~ "MyPipeline", do: line
+  end
+
+  test "an error that repeats is written once in ten seconds, with the count of those left out" do
+    assert [first, second] =
+             lines([
+               {0, error(:all_brokers_down)},
+               {1, error(:all_brokers_down)},
+               {9_999, error(:all_brokers_down)},
+               {10_000, error(:all_brokers_down)}
+             ])
+
+    assert first =~ "all_brokers_down: something is wrong"
+    refute first =~ "more like it"
+    assert second =~ "all_brokers_down: something is wrong (and 2 more like it)"
+  end
+
+  test "the count starts anew after each line" do
+    assert [_, two, none] =
+             lines([
+               {0, error(:transport)},
+               {1, error(:transport)},
+               {2, error(:transport)},
+               {10_000, error(:transport)},
+               {20_000, error(:transport)}
+             ])
+
+    assert two =~ "2 more like it"
+    refute none =~ "more like it"
+  end
+
+  test "errors of different codes or topics do not hide one another" do
+    assert length(
+             lines([
+               {0, error(:transport)},
+               {0, error(:resolve)},
+               {0, error(:unknown_topic_or_part, "a")},
+               {0, error(:unknown_topic_or_part, "b")}
+             ])
+           ) == 4
+  end
+
+  test "failed commits and librdkafka's own warnings are limited too, its other lines are not" do
+    failed = {:commit_failed, {:not_coordinator, "moved", true, false, nil, nil}, [{"t", 0, 1}]}
+
+    assert [commit, warning, info, info] =
+             lines([
+               {0, failed},
+               {0, failed},
+               {0, {:log, 4, "FAIL", "connection refused"}},
+               {0, {:log, 3, "FAIL", "connection refused"}},
+               {0, {:log, 6, "CONFWARN", "for your information"}},
+               {0, {:log, 6, "CONFWARN", "for your information"}}
+             ])
+
+    assert commit =~ "[warning]" or commit =~ "[warn]"
+    assert commit =~ "commit failed: not_coordinator: moved"
+    assert warning =~ "FAIL: connection refused"
+    assert info =~ "[info]"
+  end
+
+  test "an error that stops the member is an error, one that passes a warning" do
+    fatal = {:error, {:fenced_instance_id, "fenced", false, true, nil, nil}}
+    assert [line] = lines([{0, fatal}])
+    assert line =~ "[error]"
+
+    assert [line] = lines([{0, error(:transport)}])
+    refute line =~ "[error]"
+  end
+
+  test "assignments, losses and resets are written with their partitions" do
+    assert [assigned, revoked, lost, reset] =
+             lines([
+               {0, {:assigned, [{"t", 0, 0, 1, 5}, {"t", 1, 1, 1, 0}]}},
+               {0, {:revoked, [{"t", 0, 0, 1, 0}], 12}},
+               {0, {:lost, [{"t", 1, 1, 1, 3}]}},
+               {0, {:reset, "t", 2, 9, 4}}
+             ])
+
+    assert assigned =~ "assigned t/0, t/1"
+    assert revoked =~ "revoked t/0 after 12 ms"
+    refute revoked =~ "unacknowledged"
+    assert lost =~ "lost t/1, 3 records unacknowledged"
+    assert reset =~ "offset 9 of t/2 is out of range, the offset reset policy goes on at 4"
+  end
+
+  test "what happens all the time is not written at all" do
+    assert lines([{0, {:committed, [{"t", 0, 1}], 900}}, {0, {:closed, :ok}}]) == []
+  end
+end
