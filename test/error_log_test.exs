@@ -62,7 +62,7 @@ defmodule OffBroadwayRustKafka.ErrorLogTest do
   test "failed commits and librdkafka's own warnings are limited too, its other lines are not" do
     failed = {:commit_failed, {:not_coordinator, "moved", true, false, nil, nil}, [{"t", 0, 1}]}
 
-    assert [commit, warning, info, info] =
+    assert [commit, warning, info, _info] =
              lines([
                {0, failed},
                {0, failed},

@@ -5,7 +5,7 @@ defmodule OffBroadwayRustKafka.InFlight do
   # The dispatcher asks for all processors at once, and what one partition takes is lost to the
   # others until its own processor moves on. So a partition gets what its processor asks for and
   # half of what the others do; but never less than its processor and two batches of every batcher:
-  # it goes on at half its limit, and with a batch less there batches would leave by their timeout.
+  # it goes on at half its limit, and with less than a batch there batches leave by their timeout.
   # A `partition_by` of the user's own may spread one partition over all processors, or all batch
   # processors.
 

@@ -119,7 +119,7 @@ defmodule OffBroadwayRustKafka.Options do
 
   @spec validate!(term()) :: t()
   def validate!(options) do
-    unless is_list(options) and Keyword.keyword?(options) do
+    if not Keyword.keyword?(options) do
       raise ArgumentError, "#{@producer} expects a keyword list of options, got another term"
     end
 

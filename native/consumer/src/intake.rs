@@ -117,9 +117,8 @@ fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket)
         let mut state = partition.lock();
         loop {
             if basket.is_full() {
-                if state.make_ready() {
-                    lane.ready.lock().push(slot);
-                }
+                state.stay_ready();
+                lane.ready.lock().push(slot);
                 break;
             }
             let Some((message, epoch)) = state.unpark(queue, shared.max_in_flight) else {

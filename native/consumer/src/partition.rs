@@ -169,6 +169,11 @@ impl State {
         news
     }
 
+    /// Keeps a partition ready whose parked records the pull had no room for.
+    pub(crate) fn stay_ready(&mut self) {
+        self.ready = true;
+    }
+
     /// Forgets what was fetched and not delivered: it will come again, or not at all.
     pub(crate) fn discard_fetched(&mut self, lane_queue: Option<&Queue>) {
         self.parked.clear();
