@@ -1,3 +1,3 @@
 [
-  inputs: ["{mix,.formatter}.exs", "{lib,test,offline,bench}/**/*.{ex,exs}"]
+  inputs: ["{mix,.formatter}.exs", "{lib,test,offline,bench,dev}/**/*.{ex,exs}"]
 ]

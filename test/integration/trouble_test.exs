@@ -1,0 +1,115 @@
+defmodule OffBroadwayRustKafka.TroubleTest do
+  use OffBroadwayRustKafka.KafkaCase, async: true
+
+  import ExUnit.CaptureLog
+
+  alias OffBroadwayRustKafka.Error
+
+  # Taken, so that nobody listens there.
+  defp unreachable do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    :ok = :gen_tcp.close(socket)
+    %Kafka{bootstrap: "127.0.0.1:#{port}", client: nil}
+  end
+
+  defp assert_error(pipeline, code) do
+    name = pipeline.name
+
+    assert_receive {:telemetry, ^name, :error, %{count: 1},
+                    %{error: %Error{code: ^code} = error}},
+                   15_000
+
+    error
+  end
+
+  test "without a broker in reach the pipeline keeps trying, says so, and stops within two seconds" do
+    log =
+      capture_log(fn ->
+        pipeline = TestPipeline.start(unreachable(), ["orders"])
+        assert %Error{retryable?: true, fatal?: false} = assert_error(pipeline, :all_brokers_down)
+        assert_error(pipeline, :transport)
+        {micros, :ok} = :timer.tc(fn -> Broadway.stop(pipeline.name) end)
+        assert micros < 2_000_000
+      end)
+
+    # However often it tries, the log has it once.
+    assert length(String.split(log, "all_brokers_down")) == 2
+  end
+
+  test "a pipeline whose brokers come up later begins then" do
+    kafka = Kafka.own()
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 10)
+    :ok = TestCluster.broker(kafka.cluster, 1, :down)
+    pipeline = TestPipeline.start(kafka, [topic])
+    assert_error(pipeline, :all_brokers_down)
+    :ok = TestCluster.broker(kafka.cluster, 1, :up)
+    pipeline |> handled(20) |> assert_exact(each(topic, 2, 0), each(topic, 2, 10))
+    await_committed(kafka, pipeline.group, each(topic, 2, 10))
+  end
+
+  test "brokers that go away in the middle lose nothing, and a stop returns all the same" do
+    kafka = Kafka.own()
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 10)
+    pipeline = TestPipeline.start(kafka, [topic])
+    handled(pipeline, 20)
+    await_committed(kafka, pipeline.group, each(topic, 2, 10))
+    :ok = TestCluster.broker(kafka.cluster, 1, :down)
+    assert_error(pipeline, :all_brokers_down)
+    {micros, :ok} = :timer.tc(fn -> Broadway.stop(pipeline.name) end)
+    assert micros < 2_000_000
+  end
+
+  test "an unknown topic is reported by name, and keeps no other topic waiting", %{kafka: kafka} do
+    topic = create_topic(kafka, 1)
+    fill(kafka, topic, 1, 5)
+    unknown = random_name("unknown")
+    pipeline = TestPipeline.start(kafka, [topic, unknown], producer: [config: metadata_often()])
+
+    error = assert_error(pipeline, :unknown_topic_or_part)
+    assert error.message =~ unknown
+    assert pipeline |> handled(5) |> offsets() == each(topic, 1, Enum.to_list(0..4))
+  end
+
+  test "a topic that appears later is consumed from its first record on", %{kafka: kafka} do
+    later = random_name("later")
+    config = metadata_often()
+    pipeline = TestPipeline.start(kafka, [later], producer: [config: config])
+    assert_error(pipeline, :unknown_topic_or_part)
+    create_topic(kafka, 2, name: later)
+    fill(kafka, later, 2, 3)
+    assert_exact(handled(pipeline, 6), each(later, 2, 0), each(later, 2, 3))
+  end
+
+  @tag :broker
+  test "a topic without permission is a typed error, not retryable, with its name", %{
+    kafka: kafka
+  } do
+    topic = create_topic(kafka, 1, name: random_name("denied"))
+
+    case System.get_env("KAFKA_SASL_BROKERS") do
+      none when none in [nil, ""] ->
+        # Brokers of the user's own, which know no alice.
+        assert System.get_env("KAFKA_BROKERS")
+
+      brokers ->
+        config = [
+          "security.protocol": "SASL_PLAINTEXT",
+          "sasl.mechanism": "PLAIN",
+          "sasl.username": "alice",
+          "sasl.password": "alice-secret"
+        ]
+
+        alice = %Kafka{bootstrap: brokers, client: nil}
+        pipeline = TestPipeline.start(alice, [topic], producer: [config: config])
+        error = assert_error(pipeline, :topic_authorization_failed)
+        assert %Error{retryable?: false} = error
+        assert error.message =~ topic
+    end
+  end
+
+  # librdkafka looks for missing topics when it refreshes its metadata.
+  defp metadata_often, do: ["topic.metadata.refresh.interval.ms": 500]
+end

@@ -1,0 +1,145 @@
+defmodule OffBroadwayRustKafka.TestPipeline do
+  @moduledoc false
+  # A pipeline that tells the test process what it does:
+  #
+  #     {:handled, name, processor :: pid, message}
+  #     {:batch, name, batch_processor :: pid, messages}
+  #     {:failed, name, messages}
+  #     {:telemetry, name, event, measurements, metadata}
+
+  use Broadway
+
+  alias OffBroadwayRustKafka.{Kafka, Producer, Telemetry}
+
+  @enforce_keys [:name, :group]
+  defstruct @enforce_keys
+
+  @type t :: %__MODULE__{name: atom(), group: String.t()}
+
+  @options [:name, :group, :producer, :concurrency, :processors, :batchers] ++
+             [:handle, :handle_batch, :broadway]
+
+  @doc """
+  Starts a pipeline, for as long as the test runs.
+
+  `:producer` are options of the producer (from the earliest record, unless they say otherwise),
+  `:concurrency` how many there are, `:processors` options of the processors and `:batchers` the
+  batchers, `:broadway` more of Broadway's. `:handle` does something to a message, in
+  the processor, `:handle_batch` to the messages of a batch.
+  """
+  @spec start(Kafka.t(), [String.t() | keyword()], keyword()) :: t()
+  def start(kafka, topics, options \\ []) do
+    pipeline = new(options)
+    listen(pipeline.name)
+    child = {__MODULE__, broadway(pipeline, kafka, topics, options)}
+
+    # Stopped by the test, it must not come back.
+    child
+    |> Supervisor.child_spec(id: pipeline.name, restart: :temporary)
+    |> ExUnit.Callbacks.start_supervised!()
+
+    pipeline
+  end
+
+  @spec new(keyword()) :: t()
+  def new(options) do
+    name = :"#{__MODULE__}#{System.unique_integer([:positive])}"
+
+    %__MODULE__{
+      name: options[:name] || name,
+      group: options[:group] || Kafka.random_name("group")
+    }
+  end
+
+  @doc "What `Broadway.start_link/2` is to be given."
+  @spec broadway(t(), Kafka.t(), [String.t() | keyword()], keyword()) :: keyword()
+  def broadway(pipeline, kafka, topics, options) do
+    [] = Keyword.keys(options) -- @options
+
+    producer =
+      [
+        hosts: kafka.bootstrap,
+        group_id: pipeline.group,
+        topics: topics,
+        offset_reset_policy: :earliest
+      ]
+      |> Keyword.merge(options[:producer] || [])
+      |> Keyword.update(:config, config(kafka), &Keyword.merge(config(kafka), &1))
+
+    context = %{
+      name: pipeline.name,
+      test: self(),
+      handle: options[:handle] || (& &1),
+      handle_batch: options[:handle_batch] || (& &1)
+    }
+
+    Keyword.merge(
+      [
+        name: pipeline.name,
+        context: context,
+        producer: [module: {Producer, producer}, concurrency: options[:concurrency] || 1],
+        processors: [
+          default: Keyword.merge([concurrency: 2, max_demand: 10], options[:processors] || [])
+        ],
+        batchers: options[:batchers] || [],
+        shutdown: 5_000
+      ],
+      options[:broadway] || []
+    )
+  end
+
+  # A mock group that a member left or joined waits this session out, less a second, for the others.
+  @spec config(Kafka.t()) :: keyword()
+  defp config(%{cluster: nil}), do: []
+  defp config(_mock), do: ["session.timeout.ms": 1_600, "heartbeat.interval.ms": 200]
+
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(broadway), do: Broadway.start_link(__MODULE__, broadway)
+
+  @doc "For a handler: tells the test `{:held, pid, what}` and waits until it sends `:go`, or is gone."
+  @spec hold(pid(), term()) :: :ok
+  def hold(test, what) do
+    monitor = Process.monitor(test)
+    send(test, {:held, self(), what})
+
+    receive do
+      :go -> Process.demonitor(monitor, [:flush])
+      {:DOWN, ^monitor, _, _, _} -> :ok
+    end
+
+    :ok
+  end
+
+  @doc "Sends the pipeline's telemetry to the test."
+  @spec listen(atom()) :: :ok
+  def listen(name) do
+    config = %{test: self(), name: name}
+    :ok = :telemetry.attach_many(name, Telemetry.events(), &__MODULE__.telemetry/4, config)
+    ExUnit.Callbacks.on_exit(fn -> :telemetry.detach(name) end)
+  end
+
+  @doc false
+  def telemetry([_, event], measurements, metadata, %{test: test, name: name}) do
+    if metadata.name == name, do: send(test, {:telemetry, name, event, measurements, metadata})
+  end
+
+  @impl Broadway
+  def handle_message(_processor, message, context) do
+    message = context.handle.(message)
+    send(context.test, {:handled, context.name, self(), message})
+    message
+  end
+
+  @impl Broadway
+  def handle_batch(_batcher, messages, _info, context) do
+    messages = context.handle_batch.(messages)
+    send(context.test, {:batch, context.name, self(), messages})
+    messages
+  end
+
+  @impl Broadway
+  def handle_failed(messages, context) do
+    send(context.test, {:failed, context.name, messages})
+    messages
+  end
+end
