@@ -1,3 +1,3 @@
 [
-  inputs: ["{mix,.formatter}.exs", "{lib,test,offline,bench,dev}/**/*.{ex,exs}"]
+  inputs: ["{mix,.formatter}.exs", "bench/*.exs", "{lib,test,offline,dev}/**/*.{ex,exs}"]
 ]

@@ -14,7 +14,8 @@ defmodule OffBroadwayRustKafka.MixProject do
       start_permanent: Mix.env() == :prod,
       deps: deps(),
       aliases: aliases(),
-      description: "Kafka for Broadway: a Rust-owned consumer-group member behind a thin producer",
+      description:
+        "Kafka for Broadway: a Rust-owned consumer-group member behind a thin producer",
       package: package(),
       source_url: @source_url
     ]
@@ -54,8 +55,7 @@ defmodule OffBroadwayRustKafka.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{"GitHub" => @source_url},
-      files:
-        ~w(lib native Cargo.toml Cargo.lock rust-toolchain.toml mix.exs .formatter.exs
+      files: ~w(lib native Cargo.toml Cargo.lock rust-toolchain.toml mix.exs .formatter.exs
            README.md ARCHITECTURE.md CHANGELOG.md LICENSE checksum-*.exs)
     ]
   end

@@ -10,7 +10,8 @@ defmodule OffBroadwayRustKafka.Bench.MixProject do
       deps: [
         {:off_broadway_rust_kafka, path: ".."},
         # Builds the NIF until there are binaries; its newer versions want a newer Elixir.
-        {:rustler, if(Version.match?(System.version(), "~> 1.15"), do: "~> 0.36", else: "~> 0.36.2")}
+        {:rustler,
+         if(Version.match?(System.version(), "~> 1.15"), do: "~> 0.36", else: "~> 0.36.2")}
       ]
     ]
   end
