@@ -118,6 +118,8 @@ impl Client {
         })
     }
 
+    /// The group's protocol. An answer also says that everything asked before it was done. None
+    /// comes once the member has left the group: not to be called when it may have.
     pub(crate) fn protocol(&self) -> Protocol {
         // SAFETY: the instance is live; the answer is null or a static string.
         let name = unsafe { rd::rd_kafka_rebalance_protocol(self.ptr()) };
@@ -344,13 +346,16 @@ unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Polled {
                 _ => Polled::Other,
             },
             rd::RD_KAFKA_EVENT_ERROR => match code {
-                Some(code) => Polled::Error(Error::Kafka {
-                    code,
-                    message: text(rd::rd_kafka_event_error_string(event)),
-                    fatal: rd::rd_kafka_event_error_is_fatal(event) != 0,
-                    topic: None,
-                    partition: None,
-                }),
+                Some(code) => {
+                    let message = text(rd::rd_kafka_event_error_string(event));
+                    Polled::Error(Error::Kafka {
+                        code,
+                        topic: unavailable_topic(&message).map(str::to_owned),
+                        message,
+                        fatal: rd::rd_kafka_event_error_is_fatal(event) != 0,
+                        partition: None,
+                    })
+                }
                 None => Polled::Other,
             },
             rd::RD_KAFKA_EVENT_LOG => {
@@ -361,6 +366,12 @@ unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Polled {
             _ => Polled::Other,
         }
     }
+}
+
+/// The topic that cannot be subscribed to: an event says so in its sentence only.
+fn unavailable_topic(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("Subscribed topic not available: ")?;
+    rest.split_once(": ").map(|(topic, _)| topic)
 }
 
 /// # Safety

@@ -19,7 +19,8 @@ pub(crate) struct Commits {
     not_before: Instant,
     retry_at: Option<Instant>,
     pause: Duration,
-    refused: bool,
+    // When the last commit was sent, if the broker did not take us for its member.
+    refused: Option<Instant>,
 }
 
 struct UnderWay {
@@ -39,7 +40,7 @@ impl Commits {
             not_before: now,
             retry_at: None,
             pause: FIRST_PAUSE,
-            refused: false,
+            refused: None,
         }
     }
 
@@ -55,14 +56,17 @@ impl Commits {
         self.under_way.is_some() || shared.commit_wanted()
     }
 
-    /// Whether the broker refused the last one because we are no longer the member we were.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused
+    /// Whether the broker refused the last one because we are no longer the member we were. One
+    /// sent before `since` says nothing: a rebalance had begun a new generation meanwhile.
+    pub(crate) fn is_refused_since(&self, since: Instant) -> bool {
+        self.refused.is_some_and(|sent| sent >= since)
     }
 
-    /// Lets the next commit go without waiting for its interval.
+    /// Lets the next commit go without waiting for its interval, or for what made the last fail.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.not_before = now;
+        self.retry_at = None;
+        self.pause = FIRST_PAUSE;
     }
 
     /// Sends what is due.
@@ -160,11 +164,12 @@ impl Commits {
                 now.saturating_duration_since(since),
             ));
         }
+        let fenced = failed.keys().any(|code| code.is_fenced());
+        self.refused = fenced.then_some(since);
         self.after(shared, failed, now);
     }
 
     fn after(&mut self, shared: &Shared, failed: HashMap<Code, Vec<Offset>>, now: Instant) {
-        self.refused = failed.keys().any(|code| code.is_fenced());
         if failed.is_empty() {
             self.retry_at = None;
             self.pause = FIRST_PAUSE;

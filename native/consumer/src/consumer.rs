@@ -68,10 +68,13 @@ impl Consumer {
     /// Says that a process serves this lane from now on. If there was one before it, the records
     /// that are delivered and not acked are delivered again.
     pub fn attach(&self, lane: usize) -> Result<(), Error> {
-        if self.lane(lane)?.attach() {
-            return self.send(Command::Redeliver(lane));
+        let attached = self.lane(lane)?;
+        if !attached.attach() {
+            return Ok(());
         }
-        Ok(())
+        attached.intake.lock().withheld += 1;
+        self.send(Command::Redeliver(lane))
+            .inspect_err(|_| attached.intake.lock().withheld -= 1)
     }
 
     /// Takes up to `demand` records of a lane. Never blocks for records.

@@ -34,6 +34,8 @@ pub(crate) struct Intake {
     pub(crate) queue: Option<Queue>,
     /// Taken from the queue and not looked at yet, because a pull reached its bound.
     pub(crate) fetched: VecDeque<Message>,
+    /// Redeliveries that have not begun: what they bring goes before anything new.
+    pub(crate) withheld: usize,
 }
 
 /// A pull under way.
@@ -61,18 +63,26 @@ impl Basket {
 // Bytes after which a pull ends; the record that crosses it still goes.
 const PULL_BYTES: usize = 4 * 1024 * 1024;
 
-// Rounds after which a pull leaves stale entries of its queue to the service thread's backstop.
+// Rounds after which a pull of records that trickle in leaves the rest to the next one.
 const ROUNDS: usize = 3;
 
 /// Marks up to `demand` records of a lane delivered and hands them over.
 pub(crate) fn pull(shared: &Shared, lane: &Lane, demand: usize) -> Pulled {
     let mut intake = lane.intake.lock();
-    let Intake { queue, fetched } = &mut *intake;
+    let Intake {
+        queue,
+        fetched,
+        withheld,
+    } = &mut *intake;
     let Some(queue) = queue else {
         return Pulled::default();
     };
     // While disarmed no wake-up is sent from this thread, which may be a scheduler's.
     lane.bell.disarm();
+    if *withheld > 0 {
+        lane.bell.arm();
+        return Pulled::default();
+    }
     let mut basket = Basket {
         demand,
         bytes_left: PULL_BYTES,
@@ -100,10 +110,9 @@ pub(crate) fn pull(shared: &Shared, lane: &Lane, demand: usize) -> Pulled {
             };
         }
     }
-    lane.bell.arm();
     Pulled {
         records: basket.records,
-        more: false,
+        more: true,
     }
 }
 

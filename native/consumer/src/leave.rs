@@ -10,6 +10,7 @@ use crate::service::Service;
 
 /// A member on its way out.
 pub(crate) struct Leaving {
+    since: Instant,
     commit_deadline: Instant,
     deadline: Instant,
     closing: bool,
@@ -19,6 +20,22 @@ pub(crate) struct Leaving {
 const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(800);
 
 impl Leaving {
+    fn new(now: Instant, timeout: Duration) -> Leaving {
+        Leaving {
+            since: now,
+            // The commit may take three quarters; the rest is for leaving.
+            commit_deadline: now + timeout * 3 / 4,
+            deadline: now + timeout,
+            closing: false,
+        }
+    }
+
+    fn shorten(&mut self, now: Instant, timeout: Duration) {
+        let shorter = Leaving::new(now, timeout);
+        self.commit_deadline = self.commit_deadline.min(shorter.commit_deadline);
+        self.deadline = self.deadline.min(shorter.deadline);
+    }
+
     pub(crate) fn deadline(&self) -> Instant {
         if self.closing {
             self.deadline
@@ -34,22 +51,12 @@ impl Service {
             return;
         }
         let now = Instant::now();
-        let timeout = if self.brokers_down {
-            timeout.min(UNREACHABLE_TIMEOUT)
-        } else {
-            timeout
-        };
-        // The commit may take three quarters; the rest is for leaving.
-        let commit_deadline = now + timeout * 3 / 4;
-        self.leaving = Some(Leaving {
-            commit_deadline,
-            deadline: now + timeout,
-            closing: false,
-        });
+        self.leaving = Some(Leaving::new(now, timeout));
         for partition in self.shared.all() {
             self.stop(&partition);
         }
         self.rebalance.hasten(now);
+        self.commits.hurry(now);
         self.abandon_assignment();
         self.shared.want_commit();
     }
@@ -63,9 +70,12 @@ impl Service {
 
     /// Takes the next step out; answers how it went once there is none left.
     pub(crate) fn step_leave(&mut self, now: Instant) -> Option<Result<(), Error>> {
-        let leaving = self.leaving.as_ref()?;
-        let (deadline, closing) = (leaving.deadline, leaving.closing);
-        if !closing && !self.has_flushed(now) {
+        let leaving = self.leaving.as_mut()?;
+        if self.brokers_down {
+            leaving.shorten(now, UNREACHABLE_TIMEOUT);
+        }
+        let (since, deadline, closing) = (leaving.since, leaving.deadline, leaving.closing);
+        if !closing && !self.has_flushed(since, now) {
             return None;
         }
         if !closing {
@@ -84,8 +94,8 @@ impl Service {
         (now >= deadline).then(|| late().map_or(Ok(()), Err))
     }
 
-    fn has_flushed(&self, now: Instant) -> bool {
-        let busy = self.commits.is_busy(&self.shared) && !self.commits.is_refused();
+    fn has_flushed(&self, since: Instant, now: Instant) -> bool {
+        let busy = self.commits.is_busy(&self.shared) && !self.commits.is_refused_since(since);
         !(busy || self.rebalance.is_revoking()) || self.leaving_is_over(now)
     }
 }

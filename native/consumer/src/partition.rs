@@ -175,13 +175,10 @@ impl State {
     }
 
     /// Forgets what was fetched and not delivered: it will come again, or not at all.
-    pub(crate) fn discard_fetched(&mut self, lane_queue: Option<&Queue>) {
+    pub(crate) fn discard_fetched(&mut self) {
         self.parked.clear();
         self.ready = false;
-        match lane_queue {
-            Some(lane_queue) => self.uncap(lane_queue),
-            None => self.capped = false,
-        }
+        self.capped = false;
     }
 
     /// Whether every fetched record was delivered or dropped.

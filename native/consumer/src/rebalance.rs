@@ -186,6 +186,7 @@ impl Service {
         } else {
             self.drain_timeout
         };
+        self.commits.hurry(now);
         self.rebalance.stage = Stage::Draining(
             Revoke {
                 partitions,
@@ -218,7 +219,7 @@ impl Service {
             self.commits
                 .step(&self.shared, &self.client, &self.commit_queue, now, true);
             if is_committed(revoke)
-                || self.commits.is_refused()
+                || self.commits.is_refused_since(revoke.since)
                 || now >= *deadline
                 || self.leaving_is_over(now)
             {
@@ -255,7 +256,8 @@ impl Service {
                 .iter()
                 .map(|p| (&*p.topic, p.partition, 0)),
         );
-        if let Err(error) = self.client.unassign(self.client.protocol(), &list) {
+        let protocol = self.client.protocol();
+        if let Err(error) = self.client.unassign(protocol, &list) {
             self.report(error);
         }
         drop(queues);
@@ -267,7 +269,7 @@ impl Service {
             };
             self.shared.sink.event(event);
         }
-        if self.client.protocol() == Protocol::Cooperative && self.leaving.is_none() {
+        if protocol == Protocol::Cooperative && self.leaving.is_none() {
             self.resume();
         }
     }

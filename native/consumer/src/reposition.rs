@@ -15,7 +15,9 @@ use crate::service::Service;
 use crate::shared::Fault;
 
 impl Service {
-    /// Takes what was fetched of a partition and not delivered out of the way.
+    /// Takes what was fetched of a partition and not delivered out of the way. One that is held
+    /// fetches into a queue of its own: what comes from the restored position is not to be dropped
+    /// with what came before it.
     pub(crate) fn set_aside(&self, partition: &Partition, flow: Flow) {
         let mut intake = self.shared.lanes[partition.lane].intake.lock();
         intake.fetched.retain(|message| {
@@ -23,7 +25,10 @@ impl Service {
         });
         let mut state = partition.lock();
         state.flow = flow;
-        state.discard_fetched(intake.queue.as_ref());
+        state.discard_fetched();
+        if let Some(queue) = &state.queue {
+            queue.forward(intake.queue.as_ref().filter(|_| flow != Flow::Held));
+        }
     }
 
     /// Looks after partitions that failed in the middle of their records.
@@ -109,6 +114,7 @@ impl Service {
                 self.seek(partition);
             }
         }
+        self.shared.lanes[lane].intake.lock().withheld -= 1;
         self.shared.lanes[lane].bell.ring();
     }
 
@@ -194,22 +200,31 @@ impl Service {
             from
         };
         let protocol = self.client.protocol();
-        let list = match protocol {
-            Protocol::Cooperative => {
-                let list = Offsets::new([(&*partition.topic, partition.partition, offset)]);
-                self.client
-                    .unassign(protocol, &list)
-                    .unwrap_or_else(|error| self.report(error));
-                self.join_lane(partition);
-                list
-            }
+        let again = match protocol {
+            Protocol::Cooperative => vec![Arc::clone(partition)],
             // The eager protocol knows whole assignments only.
-            Protocol::Eager => self.rejoin_all(),
+            Protocol::Eager => self.assigned(),
         };
+        let list = Offsets::new(again.iter().filter_map(|p| {
+            let next = p.lock().cursor.tracker()?.next();
+            Some((&*p.topic, p.partition, next))
+        }));
+        self.client
+            .unassign(protocol, &list)
+            .unwrap_or_else(|error| self.report(error));
+        // The partitions' stop is queued behind that, and undoes the forwarding of their queues.
+        let _ = self.client.protocol();
+        for each in &again {
+            let flow = if Arc::ptr_eq(each, partition) {
+                Flow::Running
+            } else {
+                each.lock().flow
+            };
+            self.join_lane(each, flow);
+        }
         self.client
             .assign(protocol, &list)
             .unwrap_or_else(|error| self.report(error));
-        self.set_aside(partition, Flow::Running);
         self.shared.want_commit();
         let topic = partition.topic.to_string();
         self.shared.sink.event(Event::Reset {
@@ -221,35 +236,18 @@ impl Service {
         self.resume();
     }
 
-    fn rejoin_all(&self) -> Offsets {
-        let assigned: Vec<_> = self
-            .shared
-            .all()
-            .into_iter()
-            .filter(|p| p.lock().cursor.is_assigned())
-            .collect();
-        let list = Offsets::new(assigned.iter().filter_map(|p| {
-            let next = p.lock().cursor.tracker()?.next();
-            Some((&*p.topic, p.partition, next))
-        }));
-        for partition in &assigned {
-            let flow = partition.lock().flow;
-            self.set_aside(partition, flow);
-            self.join_lane(partition);
-        }
-        list
+    fn assigned(&self) -> Vec<Arc<Partition>> {
+        let all = self.shared.all().into_iter();
+        all.filter(|p| p.lock().cursor.is_assigned()).collect()
     }
 
-    /// Forwards a partition's queue to its lane's: an assignment begins with fresh queues.
-    fn join_lane(&self, partition: &Partition) {
-        let intake = self.shared.lanes[partition.lane].intake.lock();
-        let mut state = partition.lock();
-        state.queue = self
+    /// Joins a partition's queue to its lane's, as an assignment begins with fresh queues; what
+    /// was fetched before comes again.
+    fn join_lane(&self, partition: &Partition, flow: Flow) {
+        partition.lock().queue = self
             .client
             .partition_queue(&partition.topic, partition.partition);
-        if let Some(queue) = &state.queue {
-            queue.forward(intake.queue.as_ref());
-        }
+        self.set_aside(partition, flow);
     }
 
     /// Moves cursors over control records and trailing gaps. The caller holds the lane's intake,

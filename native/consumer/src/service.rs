@@ -286,7 +286,7 @@ impl Service {
         }
         for partition in self.shared.all() {
             let mut state = partition.lock();
-            state.discard_fetched(None);
+            state.discard_fetched();
             state.queue = None;
         }
     }

@@ -1,0 +1,25 @@
+//! What the tests share: a cluster with a topic and a group, and members of that group whose
+//! events and wake-ups can be waited for.
+
+#![allow(dead_code, unused_imports, missing_docs)]
+
+mod lab;
+mod member;
+
+pub use lab::{record, record_at, value, Lab};
+pub use member::{offsets, pump_all, pump_until, Got, Member};
+
+use std::time::Duration;
+
+/// Every wait ends by then; on a loaded machine too, what is waited for comes long before.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Unlike every other, whatever else runs beside this test.
+pub fn random_name(prefix: &str) -> String {
+    use std::collections::hash_map::RandomState;
+    use std::hash::{BuildHasher, Hasher};
+    format!(
+        "{prefix}-{:016x}",
+        RandomState::new().build_hasher().finish()
+    )
+}

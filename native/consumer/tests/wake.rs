@@ -1,0 +1,170 @@
+//! Wake-ups: the only reason to pull, so that a lost one would be a stall.
+
+mod support;
+
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{record_at, Lab, Member, SOON};
+
+// A wake-up that was lost shows no earlier than when the service thread looks by itself, which is
+// anything up to a second later.
+const STALL: Duration = Duration::from_millis(400);
+
+/// Handles records, pulling on wake-ups only, and counts the waits that look like a lost one.
+struct Racer<'m> {
+    member: &'m Member,
+    next: Vec<i64>,
+    seen: i64,
+    stalls: usize,
+}
+
+impl Racer<'_> {
+    fn until(&mut self, count: i64, demand: usize) {
+        while self.seen < count {
+            let since = Instant::now();
+            let lane = self.member.wakes.recv_timeout(SOON).unwrap();
+            self.stalls += usize::from(since.elapsed() > STALL);
+            self.pull(lane, demand);
+        }
+    }
+
+    fn pull(&mut self, lane: usize, demand: usize) {
+        let mut more = true;
+        while more {
+            let pulled = self.member.consumer().pull(lane, demand).unwrap();
+            more = pulled.more;
+            for record in &pulled.records {
+                let next = &mut self.next[record.message.partition() as usize];
+                assert_eq!(record.message.offset(), *next);
+                *next += 1;
+                self.seen += 1;
+            }
+            let acks = pulled.records.iter();
+            self.member
+                .consumer()
+                .ack(acks.map(|r| (r.slot, r.epoch, r.message.offset())));
+        }
+    }
+}
+
+fn race(lab: &Lab, lanes: usize, demand: usize, bursts: i64) {
+    let member = lab.assigned_member(|config| {
+        config.lanes = lanes;
+        let wait = ("fetch.wait.max.ms".to_owned(), "1".to_owned());
+        config.properties.push(wait);
+    });
+    let mut racer = Racer {
+        member: &member,
+        next: vec![0; lab.partitions as usize],
+        seen: 0,
+        stalls: 0,
+    };
+    (0..lanes).for_each(|lane| racer.pull(lane, demand));
+    let started = Instant::now();
+    thread::scope(|scope| {
+        // The next burst may go when the one before was handled: each of its records meets a
+        // lane that is about to be armed, just armed, or woken.
+        let (go, ready) = sync_channel::<i64>(1);
+        scope.spawn(move || {
+            let mut burst = 0;
+            while let Ok(size) = ready.recv() {
+                for n in 0..size {
+                    let partition = ((burst + n) % i64::from(lab.partitions)) as i32;
+                    lab.produce(&[record_at(partition, b"v")]);
+                }
+                burst += size;
+            }
+        });
+        let mut sent = 0;
+        for burst in 0..bursts {
+            let size = 1 + burst % 4;
+            sent += size;
+            go.send(size).unwrap();
+            racer.until(sent, demand);
+        }
+    });
+    let (seen, elapsed) = (racer.seen, started.elapsed());
+    assert!(
+        racer.stalls <= 3,
+        "{} stalls for {seen} records",
+        racer.stalls
+    );
+    assert!(elapsed < SOON, "{seen} records took {elapsed:?}");
+}
+
+#[test]
+fn no_wake_up_is_lost_however_records_race_the_arming() {
+    race(&Lab::new(1), 1, 100, 1000);
+}
+
+#[test]
+fn no_wake_up_is_lost_with_a_demand_of_one() {
+    race(&Lab::new(2), 1, 1, 600);
+}
+
+#[test]
+fn no_wake_up_is_lost_on_any_of_several_lanes() {
+    race(&Lab::new(4), 3, 10, 600);
+}
+
+#[test]
+fn no_wake_up_is_lost_while_records_pour_in() {
+    const COUNT: i64 = 6000;
+    let lab = Lab::new(2);
+    let member = lab.assigned_member(|_| {});
+    let mut racer = Racer {
+        member: &member,
+        next: vec![0; 2],
+        seen: 0,
+        stalls: 0,
+    };
+    racer.pull(0, 3);
+    thread::scope(|scope| {
+        for partition in 0..2 {
+            let lab = &lab;
+            scope.spawn(move || {
+                for _ in 0..COUNT / 2 {
+                    lab.produce(&[record_at(partition, b"v")]);
+                }
+            });
+        }
+        racer.until(COUNT, 3);
+    });
+    assert!(racer.stalls <= 3, "{} stalls", racer.stalls);
+}
+
+#[test]
+fn no_wake_up_is_lost_when_an_ack_lifts_the_cap() {
+    let lab = Lab::new(1);
+    lab.fill(2000);
+    let member = lab.assigned_member(|config| config.max_in_flight = 1);
+    let mut racer = Racer {
+        member: &member,
+        next: vec![0],
+        seen: 0,
+        stalls: 0,
+    };
+    racer.pull(0, 10);
+    racer.until(2000, 10);
+    assert!(racer.stalls <= 3, "{} stalls", racer.stalls);
+}
+
+#[test]
+fn an_idle_member_wakes_nobody() {
+    let lab = Lab::new(2);
+    lab.fill(5);
+    let member = lab.assigned_member(|_| {});
+    let got = member.take(10);
+    member.ack(&got);
+    assert!(member.pull_all().is_empty());
+    // One may be on its way; each one more would be a pull that brings nothing.
+    let mut idle = 0;
+    let until = Instant::now() + Duration::from_secs(3);
+    while let Ok(lane) = member.wakes.recv_deadline(until) {
+        assert!(member.consumer().pull(lane, 10).unwrap().records.is_empty());
+        idle += 1;
+    }
+    assert!(idle <= 3, "{idle} wake-ups for nothing");
+}
