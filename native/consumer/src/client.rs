@@ -25,8 +25,9 @@ unsafe impl Send for Client {}
 unsafe impl Sync for Client {}
 
 /// How the group moves partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
+    #[default]
     Eager,
     Cooperative,
 }

@@ -88,7 +88,9 @@ impl Consumer {
     }
 
     /// Acks records, in any order; those of another epoch and those acked before change nothing.
-    pub fn ack(&self, acks: impl IntoIterator<Item = AckId>) {
+    /// `wake` is called for each lane that has something to pull because of it: what
+    /// [`Sink::wake`] does, in a way that suits the caller's thread.
+    pub fn ack(&self, acks: impl IntoIterator<Item = AckId>, mut wake: impl FnMut(usize)) {
         let mut acks = acks.into_iter().peekable();
         let (mut committable, mut kick) = (false, false);
         while let Some((slot, ..)) = acks.peek().copied() {
@@ -106,7 +108,9 @@ impl Consumer {
             if let (true, Some(partition)) = (uncapped, partition) {
                 let lane = &self.shared.lanes[partition.lane];
                 lane.ready.lock().push(slot);
-                kick |= lane.bell.owe();
+                if lane.bell.disarm() {
+                    wake(partition.lane);
+                }
             }
         }
         if committable {

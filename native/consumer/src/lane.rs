@@ -22,7 +22,6 @@ pub(crate) struct Lane {
 pub(crate) struct Bell {
     lane: usize,
     armed: AtomicBool,
-    owed: AtomicBool,
     sink: Arc<dyn Sink>,
 }
 
@@ -31,7 +30,6 @@ impl Lane {
         let bell = Bell {
             lane,
             armed: AtomicBool::new(false),
-            owed: AtomicBool::new(false),
             sink,
         };
         Lane {
@@ -59,26 +57,10 @@ impl Bell {
         self.armed.swap(false, Ordering::SeqCst)
     }
 
-    pub(crate) fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::SeqCst)
-    }
-
-    /// Wakes the lane if it is armed. Not for the BEAM's scheduler threads: see [`Bell::owe`].
+    /// Wakes the lane if it is armed. For threads that a [`Sink`] may be called from.
     pub(crate) fn ring(&self) {
         if self.disarm() {
             self.sink.wake(self.lane);
-        }
-    }
-
-    /// Leaves a wake-up to the service thread; `true` when that has to be told.
-    pub(crate) fn owe(&self) -> bool {
-        self.is_armed() && !self.owed.swap(true, Ordering::SeqCst)
-    }
-
-    /// Rings if a wake-up is owed.
-    pub(crate) fn settle(&self) {
-        if self.owed.swap(false, Ordering::SeqCst) {
-            self.ring();
         }
     }
 }

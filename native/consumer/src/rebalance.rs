@@ -16,6 +16,8 @@ pub(crate) struct Rebalance {
     /// Counts rebalances, so that an answer to a superseded one is dropped.
     number: u64,
     stage: Stage,
+    // As the last assignment had it: a member that has left answers no question.
+    protocol: Protocol,
 }
 
 #[derive(Default)]
@@ -39,6 +41,10 @@ struct Revoke {
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Rebalance {
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Settled)
     }
@@ -75,6 +81,7 @@ impl Service {
 
     pub(crate) fn begin_assign(&mut self, entries: Vec<Entry>) {
         self.begin();
+        self.rebalance.protocol = self.client.protocol();
         self.brokers_down = false;
         // An unanswered empty assignment would hold the other members up; one that comes while we
         // leave is given back by the close that follows.
@@ -119,7 +126,7 @@ impl Service {
                 .iter()
                 .map(|p| (p.topic.as_str(), p.partition, p.start)),
         );
-        if let Err(error) = self.client.assign(self.client.protocol(), &list) {
+        if let Err(error) = self.client.assign(self.rebalance.protocol, &list) {
             self.report(error);
         }
         self.commits.hurry(Instant::now());
@@ -256,7 +263,7 @@ impl Service {
                 .iter()
                 .map(|p| (&*p.topic, p.partition, 0)),
         );
-        let protocol = self.client.protocol();
+        let protocol = self.rebalance.protocol;
         if let Err(error) = self.client.unassign(protocol, &list) {
             self.report(error);
         }

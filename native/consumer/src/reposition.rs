@@ -199,7 +199,7 @@ impl Service {
             state.cursor.assign(offset, None);
             from
         };
-        let protocol = self.client.protocol();
+        let protocol = self.rebalance.protocol();
         let again = match protocol {
             Protocol::Cooperative => vec![Arc::clone(partition)],
             // The eager protocol knows whole assignments only.

@@ -152,7 +152,6 @@ impl Service {
                 now,
                 self.is_urgent(),
             );
-            self.shared.lanes.iter().for_each(|lane| lane.bell.settle());
             if now >= self.next_look {
                 self.next_look = now + BACKSTOP;
                 self.look();

@@ -1,5 +1,7 @@
 //! What a member takes for its configuration, and how it refuses it.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

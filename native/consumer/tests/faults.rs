@@ -1,5 +1,7 @@
 //! What a broker refuses, by topic and by partition: told, and got over without a gap.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,7 @@
 //! A lane whose process was replaced: what is unacked there comes again, the rest goes on.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use support::{offsets, Got, Lab, Member};

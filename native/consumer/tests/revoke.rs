@@ -1,5 +1,7 @@
 //! A second member: what moves, what stays, and what is handled by whom.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Wake-ups: the only reason to pull, so that a lost one would be a stall.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::mpsc::sync_channel;
@@ -42,9 +44,8 @@ impl Racer<'_> {
                 self.seen += 1;
             }
             let acks = pulled.records.iter();
-            self.member
-                .consumer()
-                .ack(acks.map(|r| (r.slot, r.epoch, r.message.offset())));
+            let ids = acks.map(|r| (r.slot, r.epoch, r.message.offset()));
+            self.member.consumer().ack(ids, self.member.wake());
         }
     }
 }

@@ -78,8 +78,9 @@ fn pull<'a>(
 }
 
 #[rustler::nif]
-fn ack(member: ResourceArc<Member>, acks: Vec<AckId>) -> Atom {
-    member.consumer.ack(acks);
+fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: Vec<AckId>) -> Atom {
+    let wake = |lane| member.processes.wake_from(env, lane);
+    member.consumer.ack(acks, wake);
     ok()
 }
 

@@ -28,6 +28,18 @@ impl Processes {
         }
     }
 
+    /// Wakes a lane's process from a NIF call, whose thread is a scheduler's.
+    pub(crate) fn wake_from(&self, env: Env<'_>, lane: usize) {
+        if let Some(pid) = self.attached(lane) {
+            let _ = env.send(&pid, (atoms::off_broadway_rust_kafka(), atoms::wake()));
+        }
+    }
+
+    fn attached(&self, lane: usize) -> Option<LocalPid> {
+        let attached = self.lanes.get(lane)?;
+        *attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     // A process that is gone does not read: nothing to do about it here.
     fn send(&self, pid: LocalPid, message: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
         let tagged = |env| (atoms::off_broadway_rust_kafka(), message(env)).encode(env);
@@ -37,11 +49,7 @@ impl Processes {
 
 impl Sink for Processes {
     fn wake(&self, lane: usize) {
-        let attached = self
-            .lanes
-            .get(lane)
-            .and_then(|lane| *lane.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(pid) = attached {
+        if let Some(pid) = self.attached(lane) {
             self.send(pid, |env| atoms::wake().encode(env));
         }
     }

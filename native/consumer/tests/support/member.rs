@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use consumer::{Assigned, Config, Consumer, Delivered, Event, Progress, Revoked, Sink};
+use consumer::{Assigned, Config, Consumer, Event, Progress, Revoked, Sink};
 use crossbeam_channel::{unbounded, Receiver, Select, Sender};
 
-use super::SOON;
+use super::{Got, SOON};
 
 struct Recorder {
     events: Sender<Event>,
@@ -24,22 +24,12 @@ impl Sink for Recorder {
     }
 }
 
-/// A record that was delivered, by what tells it from every other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Got {
-    pub partition: i32,
-    pub offset: i64,
-    pub slot: u32,
-    pub epoch: u32,
-    pub lane: usize,
-    pub value: Option<Vec<u8>>,
-}
-
 pub struct Member {
     // None once it was dropped without a close.
     consumer: Option<Consumer>,
     pub events: Receiver<Event>,
     pub wakes: Receiver<usize>,
+    wakes_by_acks: Sender<usize>,
     // Events that came while another one was waited for.
     unread: Vec<Event>,
     // By partition.
@@ -54,12 +44,13 @@ impl Member {
         let (wakes_tx, wakes) = unbounded();
         let sink = Recorder {
             events: events_tx,
-            wakes: wakes_tx,
+            wakes: wakes_tx.clone(),
         };
         Member {
             consumer: Some(Consumer::start(config, Arc::new(sink)).unwrap()),
             events,
             wakes,
+            wakes_by_acks: wakes_tx,
             unread: Vec::new(),
             confirmed: BTreeMap::new(),
             lanes: config.lanes,
@@ -248,7 +239,12 @@ impl Member {
 
     pub fn ack<'g>(&self, got: impl IntoIterator<Item = &'g Got>) {
         let ids = got.into_iter().map(|g| (g.slot, g.epoch, g.offset));
-        self.consumer().ack(ids);
+        self.consumer().ack(ids, self.wake());
+    }
+
+    /// What an ack calls for a lane that it woke.
+    pub fn wake(&self) -> impl FnMut(usize) + '_ {
+        |lane| self.wakes_by_acks.send(lane).unwrap()
     }
 
     pub fn progress(&self, partition: i32) -> Progress {
@@ -295,59 +291,4 @@ impl Drop for Member {
             }
         }
     }
-}
-
-impl Got {
-    fn new(lane: usize, delivered: &Delivered) -> Got {
-        Got {
-            partition: delivered.message.partition(),
-            offset: delivered.message.offset(),
-            slot: delivered.slot,
-            epoch: delivered.epoch,
-            lane,
-            value: delivered.message.value().map(<[u8]>::to_vec),
-        }
-    }
-}
-
-/// The offsets of one partition, in the order they came.
-pub fn offsets(got: &[Got], partition: i32) -> Vec<i64> {
-    let those = got.iter().filter(|g| g.partition == partition);
-    those.map(|g| g.offset).collect()
-}
-
-/// Several members handle and ack what they get at once, until `done` of what was handled.
-pub fn pump_until(
-    members: &[&Member],
-    handled: &mut Vec<(usize, Got)>,
-    done: impl Fn(&[(usize, Got)]) -> bool,
-) {
-    let deadline = Instant::now() + SOON;
-    loop {
-        for (index, member) in members.iter().enumerate() {
-            let got = member.pull_all();
-            member.ack(&got);
-            handled.extend(got.into_iter().map(|g| (index, g)));
-        }
-        if done(handled) {
-            return;
-        }
-        let mut select = Select::new();
-        for member in members {
-            select.recv(&member.wakes);
-        }
-        let Ok(ready) = select.select_deadline(deadline) else {
-            let stuck: Vec<_> = members.iter().map(|m| m.stuck()).collect();
-            panic!("{} handled; {stuck:?}", handled.len());
-        };
-        let index = ready.index();
-        let _ = ready.recv(&members[index].wakes);
-    }
-}
-
-/// The same until there are `count` records more.
-pub fn pump_all(members: &[&Member], count: usize) -> Vec<(usize, Got)> {
-    let mut handled = Vec::new();
-    pump_until(members, &mut handled, |handled| handled.len() >= count);
-    handled
 }

@@ -2,12 +2,15 @@
 //! events and wake-ups can be waited for.
 
 #![allow(dead_code, unused_imports, missing_docs)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
+mod got;
 mod lab;
 mod member;
 
+pub use got::{offsets, pump_all, pump_until, Got};
 pub use lab::{record, record_at, value, Lab};
-pub use member::{offsets, pump_all, pump_until, Got, Member};
+pub use member::Member;
 
 use std::time::Duration;
 
