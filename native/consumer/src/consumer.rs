@@ -78,13 +78,22 @@ impl Consumer {
     }
 
     /// Takes up to `demand` records of a lane. Never blocks for records.
-    pub fn pull(&self, lane: usize, demand: usize) -> Result<Pulled, Error> {
+    ///
+    /// `attached` says whether the caller still is what serves the lane. It is asked when nobody
+    /// can attach any more: a caller that was replaced while it called gets nothing, as nothing it
+    /// got would be handled, nor be delivered again.
+    pub fn pull(
+        &self,
+        lane: usize,
+        demand: usize,
+        attached: impl FnOnce() -> bool,
+    ) -> Result<Pulled, Error> {
         let lane = self.lane(lane)?;
-        Ok(if demand == 0 {
-            Pulled::default()
-        } else {
-            intake::pull(&self.shared, lane, demand)
-        })
+        let intake = lane.intake.lock();
+        if demand == 0 || !attached() {
+            return Ok(Pulled::default());
+        }
+        Ok(intake::pull(&self.shared, lane, intake, demand))
     }
 
     /// Acks records, in any order; those of another epoch and those acked before change nothing.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use parking_lot::MutexGuard;
+
 use crate::lane::Lane;
 use crate::message::Message;
 use crate::partition::Offered;
@@ -67,8 +69,12 @@ const PULL_BYTES: usize = 4 * 1024 * 1024;
 const ROUNDS: usize = 3;
 
 /// Marks up to `demand` records of a lane delivered and hands them over.
-pub(crate) fn pull(shared: &Shared, lane: &Lane, demand: usize) -> Pulled {
-    let mut intake = lane.intake.lock();
+pub(crate) fn pull(
+    shared: &Shared,
+    lane: &Lane,
+    mut intake: MutexGuard<'_, Intake>,
+    demand: usize,
+) -> Pulled {
     let Intake {
         queue,
         fetched,

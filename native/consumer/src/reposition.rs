@@ -147,7 +147,9 @@ impl Service {
             .tracker()
             .map(|tracker| tracker.next());
         match result {
-            Ok(offset) if next == Some(offset) => self.set_aside(&partition, Flow::Running),
+            Ok(offset) if next == Some(offset) && self.is_unread(&partition) => {
+                self.set_aside(&partition, Flow::Running);
+            }
             Ok(_) => self.seek(&partition),
             Err(error) => {
                 self.report(error);
@@ -155,6 +157,14 @@ impl Service {
             }
         }
         self.shared.lanes[partition.lane].bell.ring();
+    }
+
+    /// Whether nothing was read since the seek. A pull that was reading while it was done may
+    /// have moved the position past it, which a pause of librdkafka's would take for the truth.
+    fn is_unread(&self, partition: &Partition) -> bool {
+        let _no_pull = self.shared.lanes[partition.lane].intake.lock();
+        let list = Offsets::new([(&*partition.topic, partition.partition, 0)]);
+        self.client.positions(&list).is_ok() && list.entries().iter().all(|entry| entry.offset < 0)
     }
 
     /// Takes the policy's offset for a position that does not exist.

@@ -141,7 +141,7 @@ fn key_value_timestamp_and_headers_are_exactly_what_was_produced() {
     let member = lab.member();
     let mut records = Vec::new();
     while records.len() < sent.len() {
-        let pulled = member.consumer().pull(0, 100).unwrap();
+        let pulled = member.consumer().pull(0, 100, || true).unwrap();
         records.extend(pulled.records);
         if !pulled.more && records.len() < sent.len() {
             member.wakes.recv_timeout(SOON).unwrap();

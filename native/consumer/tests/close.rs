@@ -178,7 +178,7 @@ fn a_second_close_changes_nothing_and_every_call_after_it_is_harmless() {
     member.consumer().close(Duration::ZERO);
     member.wait_closed().unwrap();
     member.consumer().close(SOON);
-    let pulled = member.consumer().pull(0, 10).unwrap();
+    let pulled = member.consumer().pull(0, 10, || true).unwrap();
     assert!(pulled.records.is_empty() && !pulled.more);
     member.ack(&got);
     assert!(member.consumer().progress().is_empty());

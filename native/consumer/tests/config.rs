@@ -132,7 +132,7 @@ fn a_lane_that_does_not_exist_is_refused() {
     let member = lab.member();
     let errors = [
         member.consumer().attach(1).unwrap_err(),
-        member.consumer().pull(1, 1).err().unwrap(),
+        member.consumer().pull(1, 1, || true).err().unwrap(),
     ];
     for error in errors {
         assert_eq!(error.to_string(), "lane 1 does not exist: lanes are 0..1");

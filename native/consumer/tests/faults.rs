@@ -247,11 +247,10 @@ fn an_offset_out_of_range_with_latest_goes_on_with_the_next_record() {
         let (lab, mut member, (_, partition, _, to), none) =
             out_of_range(ResetPolicy::Latest, eager);
         assert_eq!((to, none.len()), (20, 0));
-        lab.fill(2);
-        let got = member.take(4);
-        for partition in 0..2 {
-            assert_eq!(offsets(&got, partition), [20, 21]);
-        }
+        // The same answer may have been for the other one too, whose reset comes when it comes.
+        lab.fill_one(partition, 2);
+        let got = member.take(2);
+        assert_eq!(offsets(&got, partition), [20, 21]);
         member.ack(&got);
         member.committed(partition, 22);
     }

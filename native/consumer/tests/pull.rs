@@ -27,7 +27,7 @@ fn without_demand_nothing_is_delivered() {
     let lab = Lab::new(1);
     lab.fill(3);
     let member = lab.assigned_member(|_| {});
-    let pulled = member.consumer().pull(0, 0).unwrap();
+    let pulled = member.consumer().pull(0, 0, || true).unwrap();
     assert!(pulled.records.is_empty() && !pulled.more);
     assert_eq!(offsets(&member.take(3), 0), [0, 1, 2]);
 }
@@ -55,7 +55,7 @@ fn a_pull_of_large_records_ends_at_four_mebibytes_and_says_that_there_is_more() 
     });
     let (mut next, mut ended_by_bytes) = ([0, 0], 0);
     while next != [48, 48] {
-        let pulled = member.consumer().pull(0, 1000).unwrap();
+        let pulled = member.consumer().pull(0, 1000, || true).unwrap();
         let bytes = pulled.records.len() * SIZE;
         assert!(bytes < CAP + SIZE, "{bytes} bytes in a pull");
         if bytes >= CAP {
@@ -111,7 +111,7 @@ fn a_lane_without_a_partition_is_harmless() {
     let member = lab.assigned_member(|config| config.lanes = 8);
     assert_eq!(offsets(&member.take(5), 0), [0, 1, 2, 3, 4]);
     for lane in 0..8 {
-        let pulled = member.consumer().pull(lane, 10).unwrap();
+        let pulled = member.consumer().pull(lane, 10, || true).unwrap();
         assert!(pulled.records.is_empty() && !pulled.more);
     }
 }

@@ -156,3 +156,15 @@ fn a_partition_at_its_cap_redelivers_too() {
         member.committed(partition, 40);
     }
 }
+
+#[test]
+fn whoever_was_replaced_while_it_pulled_gets_nothing() {
+    let lab = Lab::new(1);
+    lab.fill(10);
+    let member = attached(&lab, 1);
+    member.consumer().attach(0).unwrap();
+    let pulled = member.consumer().pull(0, 10, || false).unwrap();
+    assert!(pulled.records.is_empty());
+    let offsets: Vec<i64> = member.take(10).iter().map(|got| got.offset).collect();
+    assert_eq!(offsets, (0..10).collect::<Vec<_>>());
+}

@@ -71,7 +71,8 @@ fn pull<'a>(
     lane: usize,
     demand: usize,
 ) -> NifResult<Term<'a>> {
-    match member.consumer.pull(lane, demand) {
+    let attached = || member.processes.is_attached(lane, env.pid());
+    match member.consumer.pull(lane, demand, attached) {
         Ok(pulled) => Ok(records::encode(env, &pulled)),
         Err(_) => Err(Error::BadArg),
     }

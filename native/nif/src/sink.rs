@@ -28,6 +28,11 @@ impl Processes {
         }
     }
 
+    /// Whether this process is the one that serves the lane.
+    pub(crate) fn is_attached(&self, lane: usize, pid: LocalPid) -> bool {
+        self.attached(lane) == Some(pid)
+    }
+
     /// Wakes a lane's process from a NIF call, whose thread is a scheduler's.
     pub(crate) fn wake_from(&self, env: Env<'_>, lane: usize) {
         if let Some(pid) = self.attached(lane) {

@@ -194,7 +194,7 @@ impl Member {
     fn pull_into(&self, lane: usize, count: usize, demand: usize, got: &mut Vec<Got>) {
         while got.len() < count {
             let demand = demand.min(count - got.len());
-            let pulled = self.consumer().pull(lane, demand).unwrap();
+            let pulled = self.consumer().pull(lane, demand, || true).unwrap();
             assert!(pulled.records.len() <= demand, "above demand");
             got.extend(pulled.records.iter().map(|record| Got::new(lane, record)));
             if !pulled.more {
