@@ -16,13 +16,12 @@ defmodule OffBroadwayRustKafka.Offline.MixProject do
       elixir: "~> 1.14",
       build_path: "_build/offline",
       elixirc_paths: elixirc_paths(Mix.env()),
-      start_permanent: false,
       deps: []
     ]
   end
 
   @spec application() :: keyword()
-  def application, do: [extra_applications: [:logger]]
+  def application, do: [extra_applications: [:logger, :crypto]]
 
   defp elixirc_paths(:test), do: ["offline/lib", "lib", "test/support"]
   defp elixirc_paths(_), do: ["offline/lib", "lib"]

@@ -3,9 +3,8 @@ defmodule RustlerPrecompiled do
   A stand-in for [RustlerPrecompiled](https://hex.pm/packages/rustler_precompiled), for machines
   without Hex: it never downloads, it always builds the crate with Cargo, while the module compiles.
 
-  Read: `:otp_app`, `:crate` (default: the app's name), `:path` of the crate (default:
-  `native/<crate>`) and `:target_dir` (default: `CARGO_TARGET_DIR`, else `target`). Everything else
-  says what to download, and is ignored.
+  Read: `:otp_app`, `:crate`, its `:path` and `:target_dir`. Everything else says what to download,
+  and is ignored.
   """
 
   defmacro __using__(opts) do
@@ -30,24 +29,21 @@ defmodule RustlerPrecompiled do
 
   @doc false
   def build(opts) do
-    app = Keyword.fetch!(opts, :otp_app)
-    crate = to_string(opts[:crate] || app)
-    manifest = Path.join(opts[:path] || "native/#{crate}", "Cargo.toml")
-    target = opts[:target_dir] || System.get_env("CARGO_TARGET_DIR") || "target"
-    args = ["build", "--release", "--manifest-path", manifest, "--target-dir", target]
+    manifest = Path.join(opts[:path], "Cargo.toml")
+    args = ["build", "--release", "--manifest-path", manifest, "--target-dir", opts[:target_dir]]
 
     {_, status} =
       System.cmd("cargo", args, into: IO.stream(:stdio, :line), stderr_to_stdout: true)
 
     if status != 0, do: Mix.raise("cargo build of #{manifest} ended with status #{status}")
 
-    library = "lib" <> crate
+    library = "lib" <> opts[:crate]
     extension = if :os.type() == {:unix, :darwin}, do: ".dylib", else: ".so"
     to = Path.join([Mix.Project.app_path(), "priv/native", library <> ".so"])
     File.mkdir_p!(Path.dirname(to))
     # A new file in the old one's place: one that is loaded must not be written into.
-    File.cp!(Path.join([target, "release", library <> extension]), to <> ".new")
+    File.cp!(Path.join([opts[:target_dir], "release", library <> extension]), to <> ".new")
     File.rename!(to <> ".new", to)
-    {app, "native/" <> library}
+    {opts[:otp_app], "native/" <> library}
   end
 end

@@ -1,8 +1,8 @@
 defmodule :telemetry do
   @moduledoc """
   A stand-in for [telemetry](https://hex.pm/packages/telemetry), for machines without Hex. Not for
-  production: the handlers are in one persistent term, and attaching one costs a global collection.
-  Not here: spans, and the event about a handler that failed.
+  production: each handler is a persistent term, and to detach one costs a global collection. Not
+  here: spans, `list_handlers/1`, and the event about a handler that failed.
   """
 
   require Logger
@@ -10,48 +10,27 @@ defmodule :telemetry do
   def attach(id, event, function, config), do: attach_many(id, [event], function, config)
 
   def attach_many(id, events, function, config) when is_function(function, 4) do
-    new = for name <- events, do: %{id: id, event_name: name, function: function, config: config}
-
-    update(id, fn
-      [], handlers -> {:ok, handlers ++ new}
-      _taken, _handlers -> {:error, :already_exists}
-    end)
+    if :persistent_term.get({__MODULE__, id}, nil),
+      do: {:error, :already_exists},
+      else: :persistent_term.put({__MODULE__, id}, {events, function, config})
   end
 
-  def detach(id) do
-    update(id, fn
-      [], _handlers -> {:error, :not_found}
-      mine, handlers -> {:ok, handlers -- mine}
-    end)
-  end
-
-  def list_handlers(prefix),
-    do: Enum.filter(handlers(), &List.starts_with?(&1.event_name, prefix))
+  def detach(id),
+    do: if(:persistent_term.erase({__MODULE__, id}), do: :ok, else: {:error, :not_found})
 
   def execute(event, measurements, metadata \\ %{}) do
-    for %{event_name: ^event} = handler <- handlers() do
+    for {{__MODULE__, id}, {events, function, config}} <- :persistent_term.get(),
+        event in events do
       try do
-        handler.function.(event, measurements, metadata, handler.config)
+        function.(event, measurements, metadata, config)
       catch
         kind, reason ->
-          detach(handler.id)
+          detach(id)
           why = Exception.format(kind, reason, __STACKTRACE__)
-          Logger.error("Handler #{inspect(handler.id)} has failed and has been detached. #{why}")
+          Logger.error("Handler #{inspect(id)} has failed and has been detached. #{why}")
       end
     end
 
     :ok
-  end
-
-  defp handlers, do: :persistent_term.get(__MODULE__, [])
-
-  # The lock makes read, change and write one step.
-  defp update(id, change) do
-    lock = {__MODULE__, self()}
-
-    :global.trans(lock, fn ->
-      with {:ok, handlers} <- change.(Enum.filter(handlers(), &(&1.id == id)), handlers()),
-           do: :persistent_term.put(__MODULE__, handlers)
-    end)
   end
 end

@@ -38,9 +38,6 @@ defmodule Pins.BroadwayLifecycleTest do
 
     @impl GenStage
     def handle_call({:emit, messages}, _from, opts), do: {:reply, :ok, messages, opts}
-
-    @impl GenStage
-    def terminate(reason, opts), do: send(opts[:test], {:producer_stopped, reason})
   end
 
   defmodule Child do
@@ -128,25 +125,20 @@ defmodule Pins.BroadwayLifecycleTest do
 
   test "children of prepare_for_start/2 start before the producers and stop last" do
     name = start(producer: [module: {Source, test: self()}, concurrency: 2])
-    assert_receive {first, _}, @wait
-    assert first == :child_started
-    assert_receive {:producer_started, _, 0}, @wait
-    assert_receive {:producer_started, _, 1}, @wait
+    assert {:messages, [{:child_started, _} | _]} = Process.info(self(), :messages)
+    assert_receive {:producer_started, producer_0, 0}, @wait
+    assert_receive {:producer_started, producer_1, 1}, @wait
+    for pid <- [producer_0, producer_1], do: Process.monitor(pid)
 
     :ok = Broadway.stop(name)
     assert_received :draining
     assert_received :draining
     assert {:messages, messages} = Process.info(self(), :messages)
-
-    kinds =
-      for message <- messages,
-          message == :child_stopped or elem_0(message) == :producer_stopped,
-          do: message
-
-    assert [{:producer_stopped, _}, {:producer_stopped, _}, :child_stopped] = kinds
+    ends = for message <- messages, message == :child_stopped or down?(message), do: message
+    assert [{:DOWN, _, _, _, _}, {:DOWN, _, _, _, _}, :child_stopped] = ends
   end
 
-  defp elem_0(message), do: if(is_tuple(message), do: elem(message, 0))
+  defp down?(message), do: match?({:DOWN, _, _, _, _}, message)
 
   test "a stop drains: everything emitted is handled, batched and acknowledged" do
     last_words = messages([:last])
@@ -170,7 +162,7 @@ defmodule Pins.BroadwayLifecycleTest do
     assert Task.await(stopping) == :ok
     assert acked(7) == [{:held, 1}, 2, 3, 4, 5, 6, :last]
     assert_received :child_stopped
-    refute name in Broadway.all_running()
+    refute Process.whereis(name)
   end
 
   test "a stop drains a partitioned pipeline too, whatever waits for a busy processor" do

@@ -10,41 +10,35 @@ defmodule Broadway.Acknowledger do
   @optional_callbacks configure: 3
 
   @doc "One `ack/3` for each acknowledger and `ack_ref`."
+  @spec ack_messages([Message.t()], [Message.t()]) :: :ok
   def ack_messages(successful, failed) do
-    (Enum.map(successful, &{:successful, &1}) ++ Enum.map(failed, &{:failed, &1}))
-    |> Enum.group_by(fn {_, %{acknowledger: {module, ref, _}}} -> {module, ref} end)
-    |> Enum.each(fn {{module, ref}, group} ->
-      successful = for {:successful, message} <- group, do: message
-      module.ack(ref, successful, for({:failed, message} <- group, do: message))
-    end)
+    group = fn %{acknowledger: {module, ref, _}} -> {module, ref} end
+    successful = Enum.group_by(successful, group)
+    failed = Enum.group_by(failed, group)
+
+    for {module, ref} = group <- Map.keys(Map.merge(successful, failed)),
+        do: module.ack(ref, successful[group] || [], failed[group] || [])
+
+    :ok
   end
 
   @doc "Shows the failed ones to `handle_failed/2`, then acknowledges all."
+  @spec settle([Message.t()], [Message.t()], map()) :: :ok
   def settle(successful, failed, %{module: module, context: context}) do
     told? = failed != [] and function_exported?(module, :handle_failed, 2)
-    handle_failed = fn -> returned(module.handle_failed(failed, context), failed, module) end
+    handle_failed = fn -> module.handle_failed(failed, context) end
     failed = if told?, do: guard(handle_failed, fn _ -> failed end), else: failed
     guard(fn -> ack_messages(successful, failed) end, fn _ -> :ok end)
   end
 
   @doc "Runs `fun`; a raise, throw or exit is logged and becomes the status given to `otherwise`."
+  @spec guard((() -> result), (status :: tuple() -> result)) :: result when result: term()
   def guard(fun, otherwise) do
     fun.()
   catch
     kind, reason ->
-      reason = Exception.normalize(kind, reason, __STACKTRACE__)
-      crash = if kind == :throw, do: {:nocatch, reason}, else: reason
-      text = Exception.format(kind, reason, __STACKTRACE__)
-      Logger.error(text, crash_reason: {crash, __STACKTRACE__})
-      otherwise.({kind, reason, __STACKTRACE__})
-  end
-
-  @doc "The messages a callback returned; that some are missing is logged."
-  def returned(messages, given, module) do
-    if length(messages) != length(given),
-      do: Logger.error("#{inspect(module)} must return all messages given to it")
-
-    Enum.map(messages, fn %Message{} = message -> message end)
+      Logger.error(Exception.format(kind, reason, __STACKTRACE__))
+      otherwise.({kind, Exception.normalize(kind, reason, __STACKTRACE__), __STACKTRACE__})
   end
 end
 
@@ -52,6 +46,7 @@ defmodule Broadway.NoopAcknowledger do
   @moduledoc "Does nothing; what a message has after `Broadway.Message.ack_immediately/1`."
   @behaviour Broadway.Acknowledger
 
+  @spec init() :: {module(), nil, nil}
   def init, do: {__MODULE__, nil, nil}
 
   @impl Broadway.Acknowledger
@@ -59,20 +54,15 @@ defmodule Broadway.NoopAcknowledger do
 end
 
 defmodule Broadway.CallerAcknowledger do
-  @moduledoc "Sends `{:ack, ref, successful, failed}` and `{:configure, ref, options}` to a process."
+  @moduledoc "Sends `{:ack, ref, successful, failed}` to a process."
   @behaviour Broadway.Acknowledger
 
+  @spec init({pid(), ref :: term()}, data :: term()) :: {module(), {pid(), term()}, term()}
   def init({pid, _ref} = to, data) when is_pid(pid), do: {__MODULE__, to, data}
 
   @impl Broadway.Acknowledger
   def ack({pid, ref}, successful, failed) do
     send(pid, {:ack, ref, successful, failed})
     :ok
-  end
-
-  @impl Broadway.Acknowledger
-  def configure({pid, ref}, data, options) do
-    send(pid, {:configure, ref, options})
-    {:ok, data}
   end
 end

@@ -1,20 +1,14 @@
 defmodule Broadway.Message do
-  @moduledoc "What travels through the pipeline; the fields and functions of the real one."
+  @moduledoc "What travels through the pipeline; the fields and most functions of the real one."
 
   alias Broadway.{Acknowledger, NoopAcknowledger}
 
   @enforce_keys [:data, :acknowledger]
-  @defaults [
-    metadata: %{},
-    batcher: :default,
-    batch_key: :default,
-    batch_mode: :bulk,
-    status: :ok
-  ]
-  defstruct [:data, :acknowledger] ++ @defaults
+  defstruct @enforce_keys ++
+              [metadata: %{}, batcher: :default, batch_key: :default, batch_mode: :bulk] ++
+              [status: :ok]
 
-  @type acknowledger :: {module(), ack_ref :: term(), ack_data :: term()}
-  @type t :: %__MODULE__{data: term(), acknowledger: acknowledger()}
+  @type t :: %__MODULE__{}
 
   @spec update_data(t(), (term() -> term())) :: t()
   def update_data(%__MODULE__{} = message, fun), do: %{message | data: fun.(message.data)}
@@ -28,20 +22,8 @@ defmodule Broadway.Message do
   @spec put_batch_key(t(), term()) :: t()
   def put_batch_key(%__MODULE__{} = message, key), do: %{message | batch_key: key}
 
-  @spec put_batch_mode(t(), :bulk | :flush) :: t()
-  def put_batch_mode(%__MODULE__{} = message, mode), do: %{message | batch_mode: mode}
-
   @spec failed(t(), term()) :: t()
   def failed(%__MODULE__{} = message, reason), do: %{message | status: {:failed, reason}}
-
-  @spec configure_ack(t(), keyword()) :: t()
-  def configure_ack(%__MODULE__{acknowledger: {module, ref, data}} = message, options) do
-    if not (Code.ensure_loaded?(module) and function_exported?(module, :configure, 3)),
-      do: raise("the configure/3 callback is not defined by acknowledger #{inspect(module)}")
-
-    {:ok, data} = module.configure(ref, data, options)
-    %{message | acknowledger: {module, ref, data}}
-  end
 
   @spec ack_immediately(t() | [t(), ...]) :: t() | [t(), ...]
   def ack_immediately(%__MODULE__{} = message), do: hd(ack_immediately([message]))
@@ -56,5 +38,4 @@ end
 defmodule Broadway.BatchInfo do
   @moduledoc "What `handle_batch/4` is told of its batch."
   defstruct [:batcher, :batch_key, :partition, :size, :trigger]
-  @type t :: %__MODULE__{}
 end

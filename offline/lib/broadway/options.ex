@@ -1,52 +1,30 @@
 defmodule Broadway.Options do
   @moduledoc false
+  # The options that are understood, and their defaults. Any other is refused, values are trusted.
 
-  @shared [
-    partition_by: [type: {:fun, 1}],
-    spawn_opt: [type: :keyword_list],
-    hibernate_after: [type: :pos_integer]
-  ]
-  @producer [
-    module: [required: true, type: :mod_arg],
-    concurrency: [type: :pos_integer, default: 1]
-  ]
-  @processor [
-    concurrency: [type: :pos_integer],
-    min_demand: [type: :non_neg_integer],
-    max_demand: [type: :non_neg_integer, default: 10]
-  ]
-  @batcher [
-    concurrency: [type: :pos_integer, default: 1],
-    batch_size: [type: {:custom, __MODULE__, :batch_size, []}, default: 100],
-    max_demand: [type: :pos_integer],
-    batch_timeout: [type: :pos_integer, default: 1000]
-  ]
-  @processors [*: [type: :keyword_list, keys: @processor ++ @shared]]
-  @batchers [*: [type: :keyword_list, keys: @batcher ++ @shared]]
-  @definition [
-    name: [required: true, type: :atom],
-    shutdown: [type: :pos_integer, default: 30_000],
-    max_restarts: [type: :non_neg_integer, default: 3],
-    max_seconds: [type: :pos_integer, default: 5],
-    resubscribe_interval: [type: :non_neg_integer, default: 100],
-    context: [type: :any, default: :context_not_set],
-    producer: [required: true, type: :non_empty_keyword_list, keys: @producer ++ tl(@shared)],
-    processors: [required: true, type: :non_empty_keyword_list, keys: @processors],
-    batchers: [type: :keyword_list, default: [], keys: @batchers]
-  ]
+  @pipeline [:name, :producer, :processors, :partition_by] ++
+              [context: :context_not_set, batchers: [], shutdown: 30_000] ++
+              [max_restarts: 3, max_seconds: 5, resubscribe_interval: 100]
+  @producer [:module, concurrency: 1]
+  @processor [:partition_by, :concurrency, :min_demand, max_demand: 10]
+  @batcher [:partition_by, :max_demand] ++
+             [concurrency: 1, batch_size: 100, batch_timeout: 1_000]
 
-  def definition, do: @definition ++ @shared
-
-  def batch_size(size) when is_integer(size) and size > 0, do: {:ok, size}
-  def batch_size({_acc, fun} = size) when is_function(fun, 2), do: {:ok, size}
-  def batch_size(other), do: {:error, "expected a positive integer, got: #{inspect(other)}"}
-
-  @doc "Gives the top-level `:partition_by` to the processors and batchers without one."
-  def carry_over(opts) do
+  @spec validate!(keyword()) :: keyword()
+  def validate!(opts) do
+    opts = Keyword.validate!(opts, @pipeline)
     shared = Keyword.take(opts, [:partition_by])
+    processor = Keyword.put(shared, :concurrency, 2 * System.schedulers_online())
 
-    Enum.reduce([:processors, :batchers], opts, fn key, opts ->
-      update_in(opts[key], &for({name, own} <- &1, do: {name, Keyword.merge(shared, own)}))
-    end)
+    opts
+    |> Keyword.update!(:producer, &Keyword.validate!(&1, @producer))
+    |> Keyword.update!(:processors, &validate_each!(&1, @processor, processor))
+    |> Keyword.update!(:batchers, &validate_each!(&1, @batcher, shared))
+  end
+
+  @spec validate_each!(keyword(), list(), keyword()) :: keyword()
+  defp validate_each!(stages, known, defaults) do
+    for {key, own} <- stages,
+        do: {key, defaults |> Keyword.merge(own) |> Keyword.validate!(known)}
   end
 end

@@ -1,17 +1,18 @@
 defmodule Broadway.Topology.BatchProcessor do
   @moduledoc false
-  @behaviour Broadway.Topology.Stage
 
-  alias Broadway.Acknowledger
+  alias Broadway.{Acknowledger, Message}
 
-  @impl Broadway.Topology.Stage
-  def init(state), do: {:consumer, state, []}
+  @behaviour GenStage
 
-  @impl Broadway.Topology.Stage
-  def handle_events([{messages, info}], %{module: module, context: context} = state) do
+  @impl GenStage
+  def init(state), do: {:consumer, state}
+
+  @impl GenStage
+  def handle_events([{messages, info}], _from, %{module: module, context: context} = state) do
     handle = fn ->
       returned = module.handle_batch(info.batcher, messages, info, context)
-      Acknowledger.returned(returned, messages, module)
+      Enum.map(returned, fn %Message{} = message -> message end)
     end
 
     fail = fn status -> Enum.map(messages, &%{&1 | status: status}) end
@@ -20,6 +21,6 @@ defmodule Broadway.Topology.BatchProcessor do
       handle |> Acknowledger.guard(fail) |> Enum.split_with(&(&1.status == :ok))
 
     Acknowledger.settle(successful, failed, state)
-    {[], state}
+    {:noreply, [], state}
   end
 end

@@ -1,72 +1,62 @@
 defmodule Broadway.Topology.Batcher do
   @moduledoc false
-  # Open batches by {batch key, partition}. A batch leaves when it is full, when its timer fires, at
-  # the end of a run of messages of which one says :flush, or when the pipeline drains.
+  # Open batches by {batch key, partition}. A batch leaves when it is full, when its timer fires, when
+  # the messages at hand are through and one of its own says :flush, or when the pipeline drains.
 
-  @behaviour Broadway.Topology.Stage
+  alias Broadway.BatchInfo
+  alias Broadway.Topology.Dispatcher
 
-  alias Broadway.{BatchInfo, Topology}
+  @behaviour Broadway.Producer
+  @behaviour GenStage
 
-  @impl Broadway.Topology.Stage
-  def init(%{options: options} = state) do
-    partitions = [
-      partitions: options[:concurrency],
-      hash: fn {_, info} = batch -> {batch, info.partition} end
-    ]
+  @impl GenStage
+  def init(state), do: {:producer_consumer, Map.put(state, :open, %{})}
 
-    by_partition = {GenStage.PartitionDispatcher, partitions}
-    dispatcher = if options[:partition_by], do: by_partition, else: GenStage.DemandDispatcher
-    {:producer_consumer, Map.put(state, :open, %{}), dispatcher: dispatcher}
+  @impl GenStage
+  def handle_events(messages, _from, state) do
+    {full, state} = Enum.flat_map_reduce(messages, state, &add/2)
+    flush = for {key, %{flush?: true}} <- state.open, do: key
+    {flushed, state} = close(flush, :flush, state)
+    {:noreply, full ++ flushed, state}
   end
 
-  @impl Broadway.Topology.Stage
-  def handle_events(messages, state) do
-    messages
-    |> Enum.chunk_by(&key(&1, state))
-    |> Enum.flat_map_reduce(state, fn [first | _] = run, state ->
-      key = key(first, state)
-      {full, state} = Enum.flat_map_reduce(run, state, &add(&1, key, &2))
-      batch = state.open[key]
-      flush? = batch && Enum.any?(batch.messages, &(&1.batch_mode == :flush))
-      {flushed, state} = if flush?, do: close(key, :flush, state), else: {[], state}
-      {full ++ flushed, state}
-    end)
+  @impl GenStage
+  def handle_info({:timeout, timer, _}, state) do
+    due = for {key, %{timer: ^timer}} <- state.open, do: key
+    {batches, state} = close(due, :timeout, state)
+    {:noreply, batches, state}
   end
 
-  @impl Broadway.Topology.Stage
-  def handle_timeout(timer, key, state) do
-    # A batch that was closed meanwhile may have a successor, with a timer of its own.
-    due? = match?(%{^key => %{timer: ^timer}}, state.open)
-    if due?, do: close(key, :timeout, state), else: {[], state}
+  def handle_info(_other, state), do: {:noreply, [], state}
+
+  @impl Broadway.Producer
+  def prepare_for_draining(state) do
+    {batches, state} = close(Map.keys(state.open), :flush, state)
+    {:noreply, batches, state}
   end
 
-  @impl Broadway.Topology.Stage
-  def flush(state), do: Enum.flat_map_reduce(Map.keys(state.open), state, &close(&1, :flush, &2))
-
-  defp key(message, state), do: {message.batch_key, Topology.partition(message, state.options)}
-
-  defp add(message, key, state) do
-    batch = state.open[key] || open(key, state.options)
-    {verdict, acc} = batch.count.(message, batch.acc)
-    batch = %{batch | acc: acc, messages: [message | batch.messages]}
+  defp add(message, %{options: options} = state) do
+    key = {message.batch_key, Dispatcher.partition(message, options)}
+    batch = state.open[key] || open(options)
+    flush? = batch.flush? or message.batch_mode == :flush
+    batch = %{batch | messages: [message | batch.messages], flush?: flush?}
     state = put_in(state.open[key], batch)
-    if verdict == :emit, do: close(key, :size, state), else: {[], state}
+    full? = length(batch.messages) == options[:batch_size]
+    close(if(full?, do: [key], else: []), :size, state)
   end
 
-  defp open(key, options) do
-    {acc, count} =
-      with size when is_integer(size) <- options[:batch_size], do: {size, &countdown/2}
-
-    timer = :erlang.start_timer(options[:batch_timeout], self(), key)
-    %{timer: timer, acc: acc, count: count, messages: []}
+  defp open(options) do
+    timer = :erlang.start_timer(options[:batch_timeout], self(), :batch)
+    %{timer: timer, messages: [], flush?: false}
   end
 
-  defp countdown(_message, left), do: {if(left == 1, do: :emit, else: :cont), left - 1}
-
-  defp close({batch_key, partition} = key, trigger, state) do
-    {%{timer: timer, messages: messages}, state} = pop_in(state.open[key])
-    :erlang.cancel_timer(timer)
-    info = %BatchInfo{batcher: state.key, batch_key: batch_key, partition: partition}
-    {[{Enum.reverse(messages), %{info | size: length(messages), trigger: trigger}}], state}
+  defp close(keys, trigger, state) do
+    Enum.map_reduce(keys, state, fn {batch_key, partition} = key, state ->
+      {%{timer: timer, messages: messages}, state} = pop_in(state.open[key])
+      :erlang.cancel_timer(timer)
+      info = %BatchInfo{batcher: state.key, batch_key: batch_key, partition: partition}
+      info = %{info | size: length(messages), trigger: trigger}
+      {{Enum.reverse(messages), info}, state}
+    end)
   end
 end
