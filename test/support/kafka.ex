@@ -7,13 +7,14 @@ defmodule OffBroadwayRustKafka.Kafka do
 
   alias OffBroadwayRustKafka.{TestClient, TestCluster}
 
-  @enforce_keys [:bootstrap, :client]
-  defstruct [:bootstrap, :client, :cluster]
+  @enforce_keys [:bootstrap]
+  defstruct [:bootstrap, :cluster, :client]
 
+  @typedoc "The brokers; the mock cluster if they are one; a client other than the test's own."
   @type t :: %__MODULE__{
           bootstrap: String.t(),
-          client: TestClient.t(),
-          cluster: GenServer.server() | nil
+          cluster: GenServer.server() | nil,
+          client: TestClient.t() | nil
         }
   @type offsets :: %{{topic :: String.t(), partition :: non_neg_integer()} => integer() | nil}
 
@@ -25,7 +26,7 @@ defmodule OffBroadwayRustKafka.Kafka do
   def shared do
     case System.get_env("KAFKA_BROKERS") do
       nil -> of_cluster(shared_cluster())
-      brokers -> connect(brokers)
+      brokers -> %__MODULE__{bootstrap: brokers}
     end
   end
 
@@ -36,13 +37,20 @@ defmodule OffBroadwayRustKafka.Kafka do
 
   @spec of_cluster(GenServer.server()) :: t()
   defp of_cluster(cluster),
-    do: %{connect(TestCluster.bootstrap(cluster)) | cluster: cluster}
+    do: %__MODULE__{bootstrap: TestCluster.bootstrap(cluster), cluster: cluster}
 
-  @spec connect(String.t(), keyword()) :: t()
-  def connect(bootstrap, config \\ []) do
-    {:ok, client} = TestClient.start(bootstrap, config)
-    %__MODULE__{bootstrap: bootstrap, client: client}
+  @doc "Who talks to it for the test: the client in it, or one of the test's own."
+  @spec client(t()) :: TestClient.t()
+  def client(%__MODULE__{client: nil, bootstrap: bootstrap}) do
+    # Not in the test's context: ExUnit keeps that for its reports, and a client has threads.
+    with nil <- Process.get({__MODULE__, bootstrap}) do
+      {:ok, client} = TestClient.start(bootstrap)
+      Process.put({__MODULE__, bootstrap}, client)
+      client
+    end
   end
+
+  def client(%__MODULE__{client: client}), do: client
 
   @doc "A name that no other test, and no earlier run, has used."
   @spec random_name(String.t()) :: String.t()
@@ -55,7 +63,7 @@ defmodule OffBroadwayRustKafka.Kafka do
 
     :ok =
       case kafka.cluster do
-        nil -> TestClient.create_topic(kafka.client, name, [partitions: partitions] ++ options)
+        nil -> TestClient.create_topic(client(kafka), name, [partitions: partitions] ++ options)
         cluster -> TestCluster.create_topic(cluster, name, partitions)
       end
 
@@ -65,7 +73,7 @@ defmodule OffBroadwayRustKafka.Kafka do
   @doc "Produces records; those that name no partition go round all of them, beginning with 0."
   @spec produce(t(), String.t(), [TestClient.record()]) :: [non_neg_integer()]
   def produce(kafka, topic, records) do
-    {:ok, offsets} = TestClient.produce(kafka.client, topic, records)
+    {:ok, offsets} = TestClient.produce(client(kafka), topic, records)
     offsets
   end
 
@@ -78,7 +86,7 @@ defmodule OffBroadwayRustKafka.Kafka do
 
   @spec committed(t(), String.t(), String.t(), partitions :: pos_integer()) :: offsets()
   def committed(kafka, group, topic, partitions) do
-    {:ok, offsets} = TestClient.committed(kafka.client, group, all(topic, partitions))
+    {:ok, offsets} = TestClient.committed(client(kafka), group, all(topic, partitions))
     offsets
   end
 
@@ -86,7 +94,7 @@ defmodule OffBroadwayRustKafka.Kafka do
   @spec await_committed(t(), String.t(), offsets(), timeout_ms :: pos_integer()) :: :ok
   def await_committed(kafka, group, expected, timeout \\ @await_ms) do
     await(timeout, fn ->
-      {:ok, offsets} = TestClient.committed(kafka.client, group, Map.keys(expected))
+      {:ok, offsets} = TestClient.committed(client(kafka), group, Map.keys(expected))
       if offsets == expected, do: :ok, else: {:not_yet, "committed are #{inspect(offsets)}"}
     end)
   end

@@ -16,12 +16,12 @@ defmodule OffBroadwayRustKafka.TestNode do
   @exit_ms 20_000
 
   @doc "Starts a node; `options` are those of `TestPipeline.start/3` that are data, and `:pause` (ms)."
-  @spec start(Kafka.t(), [String.t()], Path.t(), keyword()) :: t()
-  def start(kafka, topics, dir, options) do
+  @spec start(Kafka.t(), [String.t()], keyword()) :: t()
+  def start(kafka, topics, options) do
     {pause, options} = Keyword.pop(options, :pause, 0)
-    {node, options} = Keyword.pop(options, :node, Kafka.random_name("node"))
-    dir = Path.join(dir, node)
-    File.mkdir_p!(dir)
+    dir = Path.join(System.tmp_dir!(), Kafka.random_name("off_broadway_rust_kafka"))
+    File.mkdir!(dir)
+    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
     pipeline = TestPipeline.new(Keyword.put(options, :name, __MODULE__.Pipeline))
 
     broadway =

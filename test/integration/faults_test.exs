@@ -1,0 +1,101 @@
+defmodule OffBroadwayRustKafka.FaultsTest do
+  use OffBroadwayRustKafka.KafkaCase, async: true
+
+  alias OffBroadwayRustKafka.{Error, Producer}
+
+  test "a stop is not held up by brokers that take connections and say nothing" do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    pipeline = TestPipeline.start(%Kafka{bootstrap: "127.0.0.1:#{port}"}, ["orders"])
+    {:ok, _} = :gen_tcp.accept(socket, 5_000)
+    {micros, _} = :timer.tc(fn -> stop(pipeline) end)
+    assert micros < 2_000_000
+  end
+
+  test "brokers that come back are used again, and nothing is lost" do
+    kafka = own()
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 10)
+    %{name: name} = pipeline = TestPipeline.start(kafka, [topic])
+    before = handled(pipeline, 20)
+    :ok = TestCluster.broker(kafka.cluster, -1, :down)
+    assert_receive {:telemetry, ^name, :error, _, %{error: %{code: :all_brokers_down}}}, 10_000
+    :ok = TestCluster.broker(kafka.cluster, -1, :up)
+    fill(kafka, topic, 2, 10)
+    await_committed(kafka, pipeline.group, each(topic, 2, 20), 30_000)
+    assert_complete(before ++ handled_so_far(pipeline), all(topic, 2), 20)
+  end
+
+  describe "requests that fail for a while" do
+    # Fetch, OffsetCommit, OffsetFetch, Heartbeat; and the errors that brokers answer them with.
+    for {what, api, code} <- [
+          {"fetches from a broker that leads no more", 1, 6},
+          {"fetches of a partition that is unknown", 1, 3},
+          {"commits while the coordinator loads", 8, 14},
+          {"commits while the coordinator is away", 8, 15},
+          {"commits to a coordinator that is none any more", 8, 16},
+          {"commits that take too long", 8, 7},
+          {"looks at committed offsets while the coordinator loads", 9, 14},
+          {"heartbeats during a rebalance", 12, 27},
+          {"connections that break during a fetch", 1, -195},
+          {"connections that break during a commit", 8, -195}
+        ] do
+      test "lose nothing: #{what}" do
+        kafka = own()
+        topic = create_topic(kafka, 2)
+        fill(kafka, topic, 2, 20)
+        codes = List.duplicate(unquote(code), 3)
+        :ok = TestCluster.request_errors(kafka.cluster, unquote(api), codes)
+        pipeline = TestPipeline.start(kafka, [topic], producer: [commit_interval: 10])
+        handled = handled(pipeline, 40)
+
+        :ok = TestCluster.request_errors(kafka.cluster, unquote(api), codes)
+        fill(kafka, topic, 2, 20)
+        await_committed(kafka, pipeline.group, each(topic, 2, 40), 30_000)
+        assert_complete(handled ++ handled_so_far(pipeline), all(topic, 2), 40)
+      end
+    end
+
+    test "a commit that fails is told, tried again, and goes" do
+      kafka = own()
+      topic = create_topic(kafka, 1)
+      %{name: name} = pipeline = TestPipeline.start(kafka, [topic])
+      await_committed(kafka, pipeline.group, each(topic, 1, 0))
+      # OffsetMetadataTooLarge: not one that librdkafka would try again by itself.
+      :ok = TestCluster.request_errors(kafka.cluster, 8, [12, 12])
+      fill(kafka, topic, 1, 3)
+      assert_receive {:telemetry, ^name, :commit_failed, %{count: 1}, metadata}, 10_000
+      assert %Error{} = metadata.error
+      assert [{^topic, 0, _}] = metadata.offsets
+      await_committed(kafka, pipeline.group, each(topic, 1, 3))
+    end
+  end
+
+  describe "bad options" do
+    # What each option may be is the options' own test: here, that nothing starts.
+    for {what, options, expected} <- [
+          {"an unknown option", [topic: "orders"], "unknown options [:topic]"},
+          {"a wrong type", [group_id: :orders], ":group_id option"},
+          {"no topics", [topics: []], ":topics option"},
+          {"no hosts", [hosts: []], ":hosts option"},
+          {"a reserved property", [config: ["enable.auto.commit": true]],
+           ~s("enable.auto.commit" cannot be set)},
+          {"an unknown property", [config: ["fetch.all": true]], ~s("fetch.all")},
+          {"an impossible value", [config: ["fetch.min.bytes": -5]], ~s("fetch.min.bytes")}
+        ] do
+      test "refuse to start: #{what}", %{kafka: kafka} do
+        Process.flag(:trap_exit, true)
+        pipeline = TestPipeline.new([])
+        options = [producer: unquote(Macro.escape(options))]
+        broadway = TestPipeline.broadway(pipeline, kafka, ["orders"], options)
+
+        assert {:error, {%ArgumentError{message: message}, _}} =
+                 Broadway.start_link(TestPipeline, broadway)
+
+        assert message =~ inspect(Producer)
+        assert message =~ unquote(expected)
+        assert Process.whereis(pipeline.name) == nil
+      end
+    end
+  end
+end
