@@ -9,6 +9,17 @@ use std::time::Duration;
 
 use consumer::Config;
 use support::{offsets, pump_all, pump_until, Got, Lab, Member};
+use testing::State;
+
+/// The mock cluster refuses a follower that syncs after its leader, which then begins one more
+/// rebalance in the middle of the other. The leader asks for metadata before it syncs: with a round
+/// trip time above zero it is the later one.
+fn group_lab(partitions: i32) -> Lab {
+    let lab = Lab::new(partitions);
+    let rtt = State::Rtt(Duration::from_millis(30));
+    lab.cluster.broker(1, rtt).unwrap();
+    lab
+}
 
 fn verbose(config: &mut Config) {
     config.properties.push(("debug".into(), "cgrp".into()));
@@ -43,7 +54,7 @@ fn contested(
 
 #[test]
 fn acks_during_a_drain_are_committed_before_the_partition_goes() {
-    let lab = Lab::new(4);
+    let lab = group_lab(4);
     lab.fill(5);
     let (mut first, mut second, got) = contested(&lab, 20, 0, |_| {});
     first.ack(&got);
@@ -64,7 +75,7 @@ fn acks_during_a_drain_are_committed_before_the_partition_goes() {
 // The mock cluster, unlike a broker, takes no commit once an eager rebalance began.
 #[test]
 fn acks_end_an_eager_drain() {
-    let lab = Lab::new(4);
+    let lab = group_lab(4);
     lab.fill(5);
     let (mut first, mut second, got) = contested(&lab, 20, 4, eager);
     first.ack(&got);
@@ -83,7 +94,7 @@ fn acks_end_an_eager_drain() {
 
 #[test]
 fn a_partition_that_does_not_move_keeps_its_epoch_and_what_is_in_flight_there() {
-    let lab = Lab::new(4);
+    let lab = group_lab(4);
     lab.fill(5);
     let (mut first, mut second, got) = contested(&lab, 20, 0, |_| {});
     let before = first.consumer().progress();
@@ -116,7 +127,7 @@ fn a_partition_that_does_not_move_keeps_its_epoch_and_what_is_in_flight_there() 
 
 #[test]
 fn records_in_flight_on_a_partition_that_stays_do_not_hold_a_revoke_up() {
-    let lab = Lab::new(2);
+    let lab = group_lab(2);
     lab.fill(3);
     let (mut first, mut second, got) = contested(&lab, 6, 0, |_| {});
     // Which one goes is not known before: ack one, and if that was not it, the other.
@@ -137,7 +148,7 @@ fn records_in_flight_on_a_partition_that_stays_do_not_hold_a_revoke_up() {
 }
 
 fn a_record_that_is_never_acked_goes_over(change: fn(&mut Config)) {
-    let lab = Lab::new(2);
+    let lab = group_lab(2);
     lab.fill(3);
     let (mut first, mut second, got) = contested(&lab, 6, 1, change);
     let held: Vec<_> = got.iter().filter(|g| g.offset == 1).cloned().collect();
@@ -186,7 +197,7 @@ fn the_drain_timeout_bounds_an_eager_revoke_and_the_next_owner_gets_what_is_left
 
 #[test]
 fn an_ack_of_an_older_epoch_changes_nothing_where_the_partition_came_back() {
-    let lab = Lab::new(1);
+    let lab = group_lab(1);
     lab.fill(2);
     let (mut first, mut second, got) = contested(&lab, 2, 0, |config| {
         impatient(config);
@@ -218,7 +229,7 @@ fn covers(handled: &[(usize, Got)], end: i64) -> bool {
 
 /// What two members handled of a topic that grew while the second one came and went.
 fn come_and_go(change: fn(&mut Config)) -> (Handled, i64) {
-    let lab = Lab::new(4);
+    let lab = group_lab(4);
     lab.fill(250);
     let first = lab.assigned_member(change);
     let (mut handled, mut end) = (Vec::new(), 250);
@@ -266,7 +277,7 @@ fn nothing_is_lost_while_members_come_and_go_eagerly() {
 
 #[test]
 fn a_member_that_leaves_gives_its_partitions_back() {
-    let lab = Lab::new(2);
+    let lab = group_lab(2);
     lab.fill(1);
     let mut first = lab.assigned_member(|_| {});
     let mut second = lab.member();
@@ -284,7 +295,7 @@ fn a_member_that_leaves_gives_its_partitions_back() {
 
 #[test]
 fn a_member_more_than_there_are_partitions_is_harmless() {
-    let lab = Lab::new(1);
+    let lab = group_lab(1);
     lab.fill(3);
     let first = lab.assigned_member(|_| {});
     let mut second = lab.member();
