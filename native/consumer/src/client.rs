@@ -10,10 +10,12 @@ use rdkafka::bindings as rd;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 
 use crate::code::Code;
-use crate::config::{c_text, Conf};
+use crate::config::Conf;
 use crate::error::Error;
-use crate::offsets::{self, Entry, Offsets};
+use crate::offsets::Offsets;
+use crate::polled::{self, Polled};
 use crate::queue::Queue;
+use crate::text::{c_text, text};
 
 /// Owns a consumer instance. Dropping it waits for librdkafka's threads: only on a thread of
 /// this crate, after every queue handle is gone.
@@ -30,18 +32,6 @@ pub(crate) enum Protocol {
     #[default]
     Eager,
     Cooperative,
-}
-
-/// One event from a queue.
-pub(crate) enum Polled {
-    Assign(Vec<Entry>),
-    Revoke(Vec<Entry>),
-    Commit(Option<Code>, Vec<Entry>),
-    /// A record that slipped past its lane's queue.
-    Stray(String, i32),
-    Error(Error),
-    Log(i32, String, String),
-    Other,
 }
 
 const EVENTS: c_int = rd::RD_KAFKA_EVENT_REBALANCE
@@ -303,7 +293,7 @@ impl Client {
         // SAFETY: the queue is live; the event answered is destroyed once, after its last use.
         unsafe {
             let event = NonNull::new(rd::rd_kafka_queue_poll(queue.ptr(), 0))?.as_ptr();
-            let polled = read_event(event);
+            let polled = polled::read(event);
             rd::rd_kafka_event_destroy(event);
             Some(polled)
         }
@@ -316,76 +306,6 @@ impl Drop for Client {
         // group was done by close, or its deadline passed.
         unsafe { rd::rd_kafka_destroy_flags(self.ptr(), rd::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) }
     }
-}
-
-/// # Safety
-/// `event` must be live.
-unsafe fn read_event(event: *mut rd::rd_kafka_event_t) -> Polled {
-    // SAFETY: the event is live, and each accessor is used on the event type it is for; lists
-    // and strings belong to the event and are copied.
-    unsafe {
-        let code = Code::of(rd::rd_kafka_event_error(event));
-        match rd::rd_kafka_event_type(event) {
-            rd::RD_KAFKA_EVENT_REBALANCE => {
-                let entries = offsets::read(rd::rd_kafka_event_topic_partition_list(event));
-                if code.is_some_and(|c| c.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS))
-                {
-                    Polled::Assign(entries)
-                } else {
-                    Polled::Revoke(entries)
-                }
-            }
-            rd::RD_KAFKA_EVENT_OFFSET_COMMIT => Polled::Commit(
-                code,
-                offsets::read(rd::rd_kafka_event_topic_partition_list(event)),
-            ),
-            rd::RD_KAFKA_EVENT_FETCH => match rd::rd_kafka_event_message_next(event).as_ref() {
-                Some(message) if !message.rkt.is_null() => {
-                    let topic = CStr::from_ptr(rd::rd_kafka_topic_name(message.rkt));
-                    Polled::Stray(topic.to_string_lossy().into_owned(), message.partition)
-                }
-                _ => Polled::Other,
-            },
-            rd::RD_KAFKA_EVENT_ERROR => match code {
-                Some(code) => {
-                    let message = text(rd::rd_kafka_event_error_string(event));
-                    Polled::Error(Error::Kafka {
-                        code,
-                        topic: unavailable_topic(&message).map(str::to_owned),
-                        message,
-                        fatal: rd::rd_kafka_event_error_is_fatal(event) != 0,
-                        partition: None,
-                    })
-                }
-                None => Polled::Other,
-            },
-            rd::RD_KAFKA_EVENT_LOG => {
-                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
-                rd::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
-                Polled::Log(level, text(facility), text(line))
-            }
-            _ => Polled::Other,
-        }
-    }
-}
-
-/// The topic that cannot be subscribed to: an event says so in its sentence only.
-fn unavailable_topic(message: &str) -> Option<&str> {
-    let rest = message.strip_prefix("Subscribed topic not available: ")?;
-    rest.split_once(": ").map(|(topic, _)| topic)
-}
-
-/// # Safety
-/// `string` must be null or NUL-terminated.
-unsafe fn text(string: *const c_char) -> String {
-    if string.is_null() {
-        return String::new();
-    }
-    // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(string) }
-        .to_string_lossy()
-        .trim()
-        .to_owned()
 }
 
 /// # Safety

@@ -8,6 +8,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::error::Error;
+use crate::text::c_text;
 
 /// Everything a member is started with.
 #[derive(Clone)]
@@ -193,14 +194,4 @@ impl Drop for Conf {
             unsafe { rd::rd_kafka_conf_destroy(self.0) }
         }
     }
-}
-
-/// The text librdkafka left in a buffer.
-pub(crate) fn c_text(buffer: &[c_char]) -> String {
-    let bytes: Vec<u8> = buffer
-        .iter()
-        .take_while(|c| **c != 0)
-        .map(|c| *c as u8)
-        .collect();
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -20,11 +20,13 @@ mod message;
 mod nudge;
 mod offsets;
 mod partition;
+mod polled;
 mod queue;
 mod rebalance;
 mod reposition;
 mod service;
 mod shared;
+mod text;
 
 pub use code::Code;
 pub use config::{check, Config, PropertyFault, ResetPolicy, Topic};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{bounded, select, Receiver, Sender};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::client::{Client, Polled};
+use crate::client::Client;
 use crate::commit::Commits;
 use crate::config::Config;
 use crate::consumer::Progress;
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::leave::Leaving;
 use crate::lookup::{Answer, Lookup};
 use crate::nudge::Nudge;
+use crate::polled::Polled;
 use crate::queue::Queue;
 use crate::rebalance::Rebalance;
 use crate::shared::Shared;
