@@ -278,3 +278,23 @@ fn an_attempt_across_huge_gaps_delivers_the_same_offsets() {
     }
     assert_eq!(tracker.next(), i64::MAX);
 }
+
+#[test]
+fn what_a_crash_would_bring_again_counts_acked_records_above_an_unacked_one() {
+    let mut tracker = delivered(0, &(0..1000).collect::<Vec<_>>());
+    assert_eq!(tracker.uncommittable(), 1000);
+    (1..1000).for_each(|offset| assert_eq!(tracker.ack(offset), Ack::Acked));
+    assert_eq!((tracker.in_flight(), tracker.uncommittable()), (1, 1000));
+    assert_eq!(tracker.ack(0), Ack::Acked);
+    assert_eq!(tracker.uncommittable(), 0);
+}
+
+#[test]
+fn what_a_crash_would_bring_again_is_at_most_63_too_many_and_counts_no_gap() {
+    let mut tracker = delivered(0, &[0, 1, 1 << 20, 1 << 40]);
+    assert_eq!(tracker.uncommittable(), 4);
+    assert_eq!(tracker.ack(0), Ack::Acked);
+    assert!((3..=4).contains(&tracker.uncommittable()));
+    assert_eq!(tracker.ack(1), Ack::Acked);
+    assert_eq!(tracker.uncommittable(), 2);
+}
