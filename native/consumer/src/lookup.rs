@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{bounded, Receiver, Sender};
+use crossbeam_channel::{unbounded, Receiver, Sender};
 
 use crate::client::Client;
 use crate::config::{ResetPolicy, Topic};
@@ -105,7 +105,9 @@ impl Lookup {
         topics: Vec<Topic>,
         answers: Sender<Command>,
     ) -> std::io::Result<Lookup> {
-        let (jobs, todo) = bounded(4096);
+        // A job that found no room would leave its partition held for good: there are as many at
+        // most as there are partitions.
+        let (jobs, todo) = unbounded();
         let current_rebalance = Arc::new(AtomicU64::new(0));
         let worker = Worker {
             client,
@@ -128,9 +130,9 @@ impl Lookup {
         self.current_rebalance.store(rebalance, Ordering::Release);
     }
 
-    /// Queues a job; never blocks the service thread. `false` when too many wait.
-    pub(crate) fn send(&self, job: Job) -> bool {
-        self.jobs.try_send(job).is_ok()
+    /// Queues a job; never blocks the service thread.
+    pub(crate) fn send(&self, job: Job) {
+        let _ = self.jobs.send(job);
     }
 }
 
