@@ -144,8 +144,9 @@ defmodule OffBroadwayRustKafka.Options do
   @doc false
   @spec integer(term(), integer(), integer(), String.t()) ::
           {:ok, integer()} | {:error, String.t()}
-  def integer(value, min, max, _unit) when is_integer(value) and value in min..max,
-    do: {:ok, value}
+  def integer(value, min, max, _unit)
+      when is_integer(value) and value >= min and value <= max,
+      do: {:ok, value}
 
   def integer(value, min, max, unit),
     do: {:error, "expected #{unit} between #{min} and #{max}, got: #{inspect(value)}"}
