@@ -166,16 +166,9 @@ impl Service {
         for lane in &self.shared.lanes {
             lane.bell.ring();
         }
-        let assigned = self
-            .shared
-            .all()
-            .into_iter()
-            .filter(|partition| partition.lock().cursor.is_assigned());
-        self.nudge.send(
-            assigned
-                .map(|p| (p.topic.to_string(), p.partition))
-                .collect(),
-        );
+        let assigned = self.assigned();
+        let places = assigned.iter().map(|p| (p.topic.to_string(), p.partition));
+        self.nudge.send(places.collect());
     }
 
     pub(crate) fn begin_revoke(&mut self, entries: Vec<Entry>) {

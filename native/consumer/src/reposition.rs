@@ -246,7 +246,8 @@ impl Service {
         self.resume();
     }
 
-    fn assigned(&self) -> Vec<Arc<Partition>> {
+    /// The partitions that are ours now.
+    pub(crate) fn assigned(&self) -> Vec<Arc<Partition>> {
         let all = self.shared.all().into_iter();
         all.filter(|p| p.lock().cursor.is_assigned()).collect()
     }
