@@ -6,6 +6,7 @@ defmodule OffBroadwayRustKafka.TestClient do
   alias OffBroadwayRustKafka.{Error, Native}
 
   @timeout 30_000
+  @again_ms 50
 
   @type t :: Native.client()
   @type value :: binary() | nil
@@ -85,7 +86,9 @@ defmodule OffBroadwayRustKafka.TestClient do
           {:ok, %{{String.t(), non_neg_integer()} => non_neg_integer() | nil}}
           | {:error, Error.t()}
   def committed(client, group, partitions, timeout \\ @timeout) do
-    with {:ok, offsets} <- result(Native.client_committed(client, group, partitions, timeout)),
+    ask = &Native.client_committed(client, group, partitions, &1)
+
+    with {:ok, offsets} <- result(patiently(timeout, ask)),
          do: {:ok, Map.new(offsets, fn {topic, partition, at} -> {{topic, partition}, at} end)}
   end
 
@@ -97,7 +100,7 @@ defmodule OffBroadwayRustKafka.TestClient do
           timeout_ms :: pos_integer()
         ) :: :ok | {:error, Error.t()}
   def commit(client, group, offsets, timeout \\ @timeout),
-    do: result(Native.client_commit(client, group, offsets, timeout))
+    do: result(patiently(timeout, &Native.client_commit(client, group, offsets, &1)))
 
   @doc "A partition's first offset and the one after its last."
   @spec watermarks(t(), String.t(), non_neg_integer(), timeout_ms :: pos_integer()) ::
@@ -141,6 +144,22 @@ defmodule OffBroadwayRustKafka.TestClient do
       end)
 
     rows
+  end
+
+  # A group's coordinator may just be moving to another broker, or loading what was committed.
+  @spec patiently(timeout_ms :: integer(), (timeout_ms :: pos_integer() -> result)) :: result
+        when result: :ok | {:ok, term()} | {:error, Native.error()}
+  defp patiently(timeout, ask) do
+    started = System.monotonic_time(:millisecond)
+
+    with {:error, {_, _, true, _, _, _}} = error <- ask.(timeout) do
+      left = timeout - (System.monotonic_time(:millisecond) - started) - @again_ms
+
+      receive do
+      after
+        @again_ms -> if left > 0, do: patiently(left, ask), else: error
+      end
+    end
   end
 
   @spec result(:ok | {:ok, answer} | {:error, Native.error()}) ::
