@@ -26,6 +26,9 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Records of one partition that may be delivered and not acked.
     pub max_in_flight: u64,
+    /// How long a partition's oldest unacked record may stay the same before
+    /// [`crate::Event::Stalled`] tells of it; `None` for ever.
+    pub unacked_timeout: Option<Duration>,
 }
 
 /// The values may be secrets, so only the properties' names are shown.
@@ -43,6 +46,7 @@ impl fmt::Debug for Config {
             .field("commit_interval", &self.commit_interval)
             .field("drain_timeout", &self.drain_timeout)
             .field("max_in_flight", &self.max_in_flight)
+            .field("unacked_timeout", &self.unacked_timeout)
             .finish()
     }
 }

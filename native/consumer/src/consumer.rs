@@ -73,8 +73,14 @@ impl Consumer {
             return Ok(());
         }
         attached.intake.lock().withheld += 1;
-        self.send(Command::Redeliver(lane))
+        self.send(Command::RedeliverLane(lane))
             .inspect_err(|_| attached.intake.lock().withheld -= 1)
+    }
+
+    /// Delivers again what is delivered and not acked of a slot's partition; nothing when it is
+    /// not assigned. Acks of what was delivered before count all the same.
+    pub fn redeliver(&self, slot: u32) -> Result<(), Error> {
+        self.send(Command::Redeliver(slot))
     }
 
     /// Takes up to `demand` records of a lane. Never blocks for records.

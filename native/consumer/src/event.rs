@@ -43,6 +43,26 @@ pub struct Revoked {
     pub unacked: u64,
 }
 
+/// A partition whose oldest unacked record has been the same for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch of its assignment.
+    pub epoch: u32,
+    /// The oldest record that is delivered and not acked.
+    pub offset: i64,
+    /// How many are.
+    pub in_flight: u64,
+    /// How long it has been the oldest one: that is how long nothing could be committed. Short of
+    /// the truth by an eighth of [`crate::Config::unacked_timeout`] at most.
+    pub age: Duration,
+}
+
 /// An offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offset {
@@ -68,6 +88,9 @@ pub enum Event {
     Committed(Vec<Offset>, Duration),
     /// The broker refused these offsets; they are tried again where that can help.
     CommitFailed(Error, Vec<Offset>),
+    /// The oldest unacked record of these partitions has been the same for
+    /// [`crate::Config::unacked_timeout`], or for one more of it since they were told last.
+    Stalled(Vec<Stalled>),
     /// The position of a partition was out of range, and was set by its policy.
     Reset {
         /// The topic.

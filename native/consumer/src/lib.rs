@@ -23,15 +23,17 @@ mod partition;
 mod polled;
 mod queue;
 mod rebalance;
+mod redelivery;
 mod reposition;
 mod service;
 mod shared;
+mod stall;
 mod text;
 
 pub use code::Code;
 pub use config::{check, Config, PropertyFault, ResetPolicy, Topic};
 pub use consumer::{AckId, Consumer, Progress};
 pub use error::Error;
-pub use event::{Assigned, Event, Offset, Revoked, Sink};
+pub use event::{Assigned, Event, Offset, Revoked, Sink, Stalled};
 pub use intake::{Delivered, Pulled};
 pub use message::{Headers, Message};

@@ -26,6 +26,8 @@ pub(crate) enum Flow {
     Stopped,
     /// Assigned, and its position is being restored: what arrives meanwhile comes again.
     Held,
+    /// Assigned, and stopped before a record that cannot be read.
+    Failed,
     /// Records are delivered.
     Running,
 }

@@ -1,5 +1,5 @@
-//! Positions that are set anew while a partition stays ours: after a fault, out of range, for a
-//! redelivery, over control records.
+//! Positions that are set anew while a partition stays ours: after a fault, out of range, over
+//! control records.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::shared::Fault;
 
 impl Service {
     /// Takes what was fetched of a partition and not delivered out of the way. One that is held
-    /// fetches into a queue of its own: what comes from the restored position is not to be dropped
-    /// with what came before it.
+    /// or failed fetches into a queue of its own: what comes from the restored position is not to
+    /// be dropped with what came before it.
     pub(crate) fn set_aside(&self, partition: &Partition, flow: Flow) {
         let mut intake = self.shared.lanes[partition.lane].intake.lock();
         intake.fetched.retain(|message| {
@@ -27,7 +27,8 @@ impl Service {
         state.flow = flow;
         state.discard_fetched();
         if let Some(queue) = &state.queue {
-            queue.forward(intake.queue.as_ref().filter(|_| flow != Flow::Held));
+            let apart = matches!(flow, Flow::Held | Flow::Failed);
+            queue.forward(intake.queue.as_ref().filter(|_| !apart));
         }
     }
 
@@ -69,7 +70,9 @@ impl Service {
             topic: Some(partition.topic.to_string()),
             partition: Some(partition.partition),
         });
-        if !corrupt {
+        if corrupt {
+            partition.lock().flow = Flow::Failed;
+        } else {
             self.seek(partition);
         }
     }
@@ -95,31 +98,8 @@ impl Service {
         }
     }
 
-    /// Delivers again what is unacked on a lane whose process was replaced.
-    pub(crate) fn redeliver(&self, lane: usize) {
-        for partition in self
-            .shared
-            .all()
-            .iter()
-            .filter(|partition| partition.lane == lane)
-        {
-            // One that is held is sought already: the seek's answer finds that the cursor moved.
-            let running = {
-                let mut state = partition.lock();
-                let unacked = state.flow != Flow::Stopped && state.cursor.redeliver().is_some();
-                unacked && state.flow == Flow::Running
-            };
-            if running {
-                self.set_aside(partition, Flow::Held);
-                self.seek(partition);
-            }
-        }
-        self.shared.lanes[lane].intake.lock().withheld -= 1;
-        self.shared.lanes[lane].bell.ring();
-    }
-
     /// Moves the fetch position to the cursor's next offset.
-    fn seek(&self, partition: &Partition) {
+    pub(crate) fn seek(&self, partition: &Partition) {
         let state = partition.lock();
         let Some(offset) = state.cursor.tracker().map(|tracker| tracker.next()) else {
             return;

@@ -21,11 +21,14 @@ use crate::polled::Polled;
 use crate::queue::Queue;
 use crate::rebalance::Rebalance;
 use crate::shared::Shared;
+use crate::stall::Stalls;
 
 /// What the service thread is asked to do.
 pub(crate) enum Command {
-    /// Deliver again what is unacked on a lane.
-    Redeliver(usize),
+    /// Deliver again what is unacked on a lane, whose process was replaced.
+    RedeliverLane(usize),
+    /// Deliver again what is unacked of a partition.
+    Redeliver(u32),
     Progress(Sender<Vec<Progress>>),
     Close(Duration),
     Answer(Answer),
@@ -42,6 +45,7 @@ pub(crate) struct Service {
     /// Slot, epoch and offset of resets that wait for the rebalance to be over.
     pub(crate) waiting_resets: Vec<(u32, u32, i64)>,
     pub(crate) leaving: Option<Leaving>,
+    stalls: Stalls,
     pub(crate) drain_timeout: Duration,
     /// No broker can be reached, as far as librdkafka has said.
     pub(crate) brokers_down: bool,
@@ -86,6 +90,7 @@ pub(crate) fn start(
         nudge: Nudge::start(Arc::clone(&client)).map_err(no_thread)?,
         waiting_resets: Vec::new(),
         leaving: None,
+        stalls: Stalls::new(config.unacked_timeout, Instant::now()),
         drain_timeout: config.drain_timeout,
         brokers_down: false,
         shared: Arc::clone(&shared),
@@ -153,6 +158,7 @@ impl Service {
                 now,
                 self.is_urgent(),
             );
+            self.stalls.step(&self.shared, now);
             if now >= self.next_look {
                 self.next_look = now + BACKSTOP;
                 self.look();
@@ -171,6 +177,7 @@ impl Service {
         let deadlines = [
             self.commits.due(&self.shared, self.is_urgent(), now),
             self.rebalance.deadline(),
+            self.stalls.due(),
             self.leaving.as_ref().map(Leaving::deadline),
         ];
         let first = deadlines
@@ -186,7 +193,8 @@ impl Service {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Redeliver(lane) => self.redeliver(lane),
+            Command::RedeliverLane(lane) => self.redeliver_lane(lane),
+            Command::Redeliver(slot) => self.redeliver_slot(slot),
             Command::Progress(reply) => {
                 let _ = reply.try_send(self.progress());
             }

@@ -17,6 +17,7 @@ rustler::atoms! {
     lost,
     committed,
     commit_failed,
+    stalled,
     reset,
     log,
     closed,

@@ -16,6 +16,7 @@ pub(crate) struct ConfigMap {
     commit_interval: u64,
     drain_timeout: u64,
     max_in_flight: u64,
+    unacked_timeout: Option<u64>,
 }
 
 struct Policy(ResetPolicy);
@@ -58,6 +59,7 @@ impl From<ConfigMap> for Config {
             commit_interval: Duration::from_millis(map.commit_interval),
             drain_timeout: Duration::from_millis(map.drain_timeout),
             max_in_flight: map.max_in_flight,
+            unacked_timeout: map.unacked_timeout.map(Duration::from_millis),
         }
     }
 }

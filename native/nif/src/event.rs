@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use consumer::{Assigned, Event, Offset, Revoked};
+use consumer::{Assigned, Event, Offset, Revoked, Stalled};
+use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, Term};
 
 use crate::atoms;
@@ -30,6 +31,11 @@ pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
             atoms::commit_failed(),
             Failure::from(error),
             offsets(env, list),
+        )
+            .encode(env),
+        Event::Stalled(list) => (
+            atoms::stalled(),
+            list.iter().map(|it| stalled(env, it)).collect::<Vec<_>>(),
         )
             .encode(env),
         Event::Reset {
@@ -60,6 +66,21 @@ fn revoked<'a>(env: Env<'a>, list: &[Revoked]) -> Vec<Term<'a>> {
     list.iter()
         .map(|it| (&it.topic, it.partition, it.slot, it.epoch, it.unacked).encode(env))
         .collect()
+}
+
+fn stalled<'a>(env: Env<'a>, it: &Stalled) -> Term<'a> {
+    make_tuple(
+        env,
+        &[
+            it.topic.encode(env),
+            it.partition.encode(env),
+            it.slot.encode(env),
+            it.epoch.encode(env),
+            it.offset.encode(env),
+            it.in_flight.encode(env),
+            millis(it.age).encode(env),
+        ],
+    )
 }
 
 fn offsets<'a>(env: Env<'a>, list: &[Offset]) -> Vec<Term<'a>> {

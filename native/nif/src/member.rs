@@ -64,6 +64,12 @@ fn attach<'a>(env: Env<'a>, member: ResourceArc<Member>, lane: usize) -> Term<'a
     done(env, attached)
 }
 
+#[rustler::nif]
+fn redeliver(env: Env<'_>, member: ResourceArc<Member>, slot: u32) -> Term<'_> {
+    let asked = member.consumer.redeliver(slot).map_err(Failure::from);
+    done(env, asked)
+}
+
 #[rustler::nif(schedule = "DirtyCpu")]
 fn pull<'a>(
     env: Env<'a>,
