@@ -57,7 +57,8 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
              lanes: 3,
              commit_interval: 0,
              drain_timeout: 500,
-             max_in_flight: 77
+             max_in_flight: 77,
+             unacked_timeout: 60_000
            }
   end
 

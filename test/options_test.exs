@@ -22,6 +22,8 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                commit_interval: 200,
                drain_timeout: 10_000,
                max_in_flight: nil,
+               unacked_timeout: 60_000,
+               on_unacked: :report,
                properties: []
              }
     end
@@ -63,10 +65,38 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {:commit_interval, -1, ":commit_interval option: expected milliseconds between 0"},
           {:commit_interval, 1.5, "got: 1.5"},
           {:drain_timeout, :infinity, ":drain_timeout option: expected milliseconds between 0"},
-          {:max_in_flight, 0, ":max_in_flight option: expected records between 1"}
+          {:max_in_flight, 0, ":max_in_flight option: expected records between 1"},
+          {:unacked_timeout, 0, ":unacked_timeout option: expected milliseconds between 1"},
+          {:unacked_timeout, :never, "or :infinity, got: :never"},
+          {:on_unacked, :retry, "got: :retry"},
+          {:group_protocol, :eager, "got: :eager"},
+          {:instance_id, "", ":instance_id option: expected a name of 1 to 249 letters"},
+          {:instance_id, :pod, "got: :pod"},
+          {:instance_id, "pod 1", ~s(got: "pod 1")}
         ] do
       test "with #{key}: #{inspect(value)} are refused" do
         assert refused(unquote(key), unquote(Macro.escape(value))) =~ unquote(expected)
+      end
+    end
+  end
+
+  describe "membership" do
+    test "is static with an instance_id, and KIP-848's with group_protocol: :consumer" do
+      assert Options.validate!([instance_id: "pod-1"] ++ @good).properties ==
+               [{"group.instance.id", "pod-1"}]
+
+      assert Options.validate!([group_protocol: :consumer] ++ @good).properties ==
+               [{"group.protocol", "consumer"}]
+
+      assert Options.validate!([group_protocol: :classic] ++ @good).properties == []
+    end
+
+    for property <- ~w(session.timeout.ms heartbeat.interval.ms partition.assignment.strategy) do
+      test "of KIP-848 refuses #{property}, with the reason" do
+        options = [group_protocol: :consumer, config: [{unquote(property), "6000"}]] ++ @good
+        message = refused(options)
+        assert message =~ "property #{inspect(unquote(property))} cannot be set"
+        assert message =~ "the broker decides it"
       end
     end
   end
@@ -149,6 +179,8 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {"bootstrap.servers", ":hosts"},
           {"metadata.broker.list", ":hosts"},
           {"group.id", ":group_id"},
+          {"group.protocol", ":group_protocol"},
+          {"group.instance.id", ":instance_id"},
           {"auto.offset.reset", ":offset_reset_policy"},
           {"enable.auto.commit", ":commit_interval"},
           {"auto.commit.interval.ms", ":commit_interval"},

@@ -36,6 +36,22 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
          %{offsets: [{"t", 0, 18}]}},
         {{:commit_failed, @error, [{"t", 0, 18}]}, :commit_failed, %{count: 1},
          %{error: Error.from_native(@error), offsets: [{"t", 0, 18}]}},
+        {{:stalled, [{"t", 0, 4, 2, 17, 3, 250}, {"t", 1, 5, 2, 8, 1, 900}]}, :stalled,
+         %{count: 2, age_ms: 900},
+         %{
+           partitions: [
+             %{
+               topic: "t",
+               partition: 0,
+               slot: 4,
+               epoch: 2,
+               offset: 17,
+               in_flight: 3,
+               age_ms: 250
+             },
+             %{topic: "t", partition: 1, slot: 5, epoch: 2, offset: 8, in_flight: 1, age_ms: 900}
+           ]
+         }},
         {{:reset, "t", 0, 9, 4}, :reset, %{from_offset: 9, to_offset: 4},
          %{topic: "t", partition: 0}},
         {{:error, @error}, :error, %{count: 1}, %{error: Error.from_native(@error)}}

@@ -15,13 +15,14 @@ defmodule OffBroadwayRustKafka.Consumer do
   @close_ms 10_000
   @grace_ms 1_000
 
-  @enforce_keys [:consumer, :context, :log]
+  @enforce_keys [:consumer, :context, :log, :on_unacked]
   defstruct @enforce_keys
 
   @type t :: %__MODULE__{
           consumer: Native.consumer(),
           context: %{name: term(), group_id: String.t()},
-          log: Log.t()
+          log: Log.t(),
+          on_unacked: :report | :redeliver | :stop
         }
 
   @type table :: :ets.tid()
@@ -31,6 +32,7 @@ defmodule OffBroadwayRustKafka.Consumer do
           table: table(),
           name: term(),
           group_id: String.t(),
+          on_unacked: :report | :redeliver | :stop,
           config: (() -> Native.config())
         }
 
@@ -58,14 +60,15 @@ defmodule OffBroadwayRustKafka.Consumer do
   def start_link(arg), do: GenServer.start_link(__MODULE__, arg)
 
   @impl GenServer
-  def init(%{table: table, name: name, group_id: group_id, config: config}) do
+  def init(%{table: table, name: name, config: config} = arg) do
     Process.flag(:trap_exit, true)
 
     case start(config) do
       {:ok, consumer} ->
         :ets.insert(table, {:consumer, consumer})
-        context = %{name: name, group_id: group_id}
-        {:ok, %__MODULE__{consumer: consumer, context: context, log: Log.new(name)}}
+        context = Map.take(arg, [:name, :group_id])
+        state = %{consumer: consumer, context: context, log: Log.new(name)}
+        {:ok, struct!(__MODULE__, Map.put(state, :on_unacked, arg.on_unacked))}
 
       {:error, error} ->
         {:stop, Error.from_native(error)}
@@ -82,6 +85,16 @@ defmodule OffBroadwayRustKafka.Consumer do
     end
   end
 
+  def handle_info({:off_broadway_rust_kafka, {:stalled, stalled} = event}, state) do
+    state = heard(event, state)
+
+    case state.on_unacked do
+      :report -> {:noreply, state}
+      :redeliver -> {:noreply, redeliver(stalled, state)}
+      :stop -> {:stop, unacked(stalled), state}
+    end
+  end
+
   def handle_info({:off_broadway_rust_kafka, event}, state), do: {:noreply, heard(event, state)}
   def handle_info(_other, state), do: {:noreply, state}
 
@@ -89,6 +102,23 @@ defmodule OffBroadwayRustKafka.Consumer do
   def terminate(_reason, state) do
     Native.close(state.consumer, @close_ms)
     await_closed(state, System.monotonic_time(:millisecond) + @close_ms + @grace_ms)
+  end
+
+  # A consumer that is closed delivers no more, and says so by itself.
+  @spec redeliver([Native.stalled()], t()) :: t()
+  defp redeliver(stalled, state) do
+    for {_, _, slot, _, _, _, _} <- stalled, do: Native.redeliver(state.consumer, slot)
+    state
+  end
+
+  @spec unacked([Native.stalled()]) :: Error.t()
+  defp unacked([{topic, partition, _, _, offset, _, age_ms} | _]) do
+    %Error{
+      code: :unacked_timeout,
+      message: "offset #{offset} was not acknowledged within #{age_ms} ms",
+      topic: topic,
+      partition: partition
+    }
   end
 
   # The last commit and the leaving of the group are events like all others.

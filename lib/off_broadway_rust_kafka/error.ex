@@ -4,7 +4,7 @@ defmodule OffBroadwayRustKafka.Error do
 
     * `:code` - librdkafka's name of the error in lower case, without its leading underscore
       (`:unknown_topic_or_part`, `:all_brokers_down`), or one of our own: `:closed`,
-      `:invalid_config`, `:invalid_lane`
+      `:invalid_config`, `:invalid_lane`, `:unacked_timeout`
     * `:message` - the reason in words
     * `:retryable?` - the same may succeed later; the consumer goes on trying by itself
     * `:fatal?` - the member cannot go on; nothing more is delivered until the pipeline restarts

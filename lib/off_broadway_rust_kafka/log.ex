@@ -45,6 +45,16 @@ defmodule OffBroadwayRustKafka.Log do
     {:warning, {:commit_failed, error.code}, ["commit failed: ", Exception.message(error)]}
   end
 
+  defp line({:stalled, stalled}) do
+    stalled =
+      for {topic, partition, _, _, offset, in_flight, age_ms} <- stalled do
+        "#{topic}/#{partition} at offset #{offset} for #{age_ms} ms (#{in_flight} in flight)"
+      end
+
+    {:warning,
+     ["unacknowledged, which holds back all commits: ", Enum.intersperse(stalled, ", ")]}
+  end
+
   defp line({:reset, topic, partition, from, to}) do
     {:warning,
      "offset #{from} of #{topic}/#{partition} is out of range, " <>

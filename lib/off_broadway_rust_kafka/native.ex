@@ -47,7 +47,8 @@ defmodule OffBroadwayRustKafka.Native do
           lanes: pos_integer(),
           commit_interval: non_neg_integer(),
           drain_timeout: non_neg_integer(),
-          max_in_flight: pos_integer()
+          max_in_flight: pos_integer(),
+          unacked_timeout: pos_integer() | nil
         }
 
   @type headers :: [{String.t(), binary() | nil}]
@@ -58,6 +59,10 @@ defmodule OffBroadwayRustKafka.Native do
 
   @type run :: {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), [record()]}
 
+  @type stalled ::
+          {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), offset(),
+           in_flight :: pos_integer(), age_ms :: non_neg_integer()}
+
   @type event ::
           {:assigned, [{String.t(), non_neg_integer(), slot(), epoch(), offset()}]}
           | {:revoked, [{String.t(), non_neg_integer(), slot(), epoch(), unacked :: integer()}],
@@ -66,6 +71,7 @@ defmodule OffBroadwayRustKafka.Native do
           | {:committed, [{String.t(), non_neg_integer(), offset()}],
              latency_us :: non_neg_integer()}
           | {:commit_failed, error(), [{String.t(), non_neg_integer(), offset()}]}
+          | {:stalled, [stalled()]}
           | {:reset, String.t(), non_neg_integer(), from :: integer(), to :: offset()}
           | {:error, error()}
           | {:log, level :: 0..7, facility :: String.t(), message :: String.t()}
@@ -80,6 +86,9 @@ defmodule OffBroadwayRustKafka.Native do
 
   @spec attach(consumer(), lane :: non_neg_integer()) :: :ok | {:error, error()}
   def attach(_consumer, _lane), do: not_loaded()
+
+  @spec redeliver(consumer(), slot()) :: :ok | {:error, error()}
+  def redeliver(_consumer, _slot), do: not_loaded()
 
   @spec pull(consumer(), lane :: non_neg_integer(), demand :: pos_integer()) ::
           {:more | :armed, count :: non_neg_integer(), [run()]}

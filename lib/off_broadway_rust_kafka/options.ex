@@ -10,9 +10,14 @@ defmodule OffBroadwayRustKafka.Options do
   # librdkafka's default of max.poll.interval.ms.
   @poll_interval 300_000
 
-  @enforce_keys [:hosts, :group_id, :topics, :commit_interval, :drain_timeout, :properties]
+  # What KIP-848 leaves to the broker; librdkafka refuses the rest of such a member's start.
+  @set_by_broker ~w(session.timeout.ms heartbeat.interval.ms partition.assignment.strategy
+                    group.protocol.type)
+
+  @enforce_keys [:hosts, :group_id, :topics, :commit_interval, :drain_timeout, :properties] ++
+                  [:on_unacked]
   @derive {Inspect, except: [:properties]}
-  defstruct @enforce_keys ++ [:max_in_flight]
+  defstruct @enforce_keys ++ [:max_in_flight, :unacked_timeout]
 
   @type t :: %__MODULE__{
           hosts: [String.t(), ...],
@@ -21,6 +26,8 @@ defmodule OffBroadwayRustKafka.Options do
           commit_interval: non_neg_integer(),
           drain_timeout: non_neg_integer(),
           max_in_flight: pos_integer() | nil,
+          unacked_timeout: pos_integer() | nil,
+          on_unacked: :report | :redeliver | :stop,
           properties: Native.properties()
         }
 
@@ -97,6 +104,55 @@ defmodule OffBroadwayRustKafka.Options do
       only. Set it when `:batch_size` is a function.
       """
     ],
+    unacked_timeout: [
+      type: {:custom, __MODULE__, :timeout, []},
+      type_doc: "`t:pos_integer/0` or `:infinity`",
+      default: 60_000,
+      doc: """
+      Milliseconds that the oldest unacknowledged record of a partition may stay the same before
+      `:on_unacked` happens, and again after as many more. Until it is acknowledged nothing more of
+      its partition is committed. A handler that hangs, and a `c:Broadway.handle_batch/4` that
+      returns fewer messages than it got, are seen by this; a stage that crashes needs no
+      timeout, what it held is delivered again at once. The default is twice the time that Broadway gives a
+      stage to shut down: longer than most handlers take, short enough to be told of before a
+      queue is long. Set it above the longest `:batch_timeout` and, under `:rate_limiting`, above the
+      time that one processor's `:max_demand` takes.
+      """
+    ],
+    on_unacked: [
+      type: {:in, [:report, :redeliver, :stop]},
+      type_doc: "`:report`, `:redeliver` or `:stop`",
+      default: :report,
+      doc: """
+      What happens to a partition past its `:unacked_timeout`. `:report`, the default, emits the
+      telemetry event `[:off_broadway_rust_kafka, :stalled]` and logs a warning: only you know how long your
+      handlers may take, and to deliver again what is merely slow would do its work twice.
+      `:redeliver` also delivers the unacknowledged records of that partition again: for handlers that
+      may lose messages. They come to the same processor, so it does not help one that hangs.
+      `:stop` also restarts the pipeline's stages, within the limits of Broadway's `:max_restarts`,
+      from the committed offsets: for handlers that may hang.
+      """
+    ],
+    group_protocol: [
+      type: {:in, [:classic, :consumer]},
+      type_doc: "`:classic` or `:consumer`",
+      default: :classic,
+      doc: """
+      How the group rebalances. `:classic` works with every broker, with the cooperative-sticky
+      assignor unless `"partition.assignment.strategy"` in `:config` says otherwise. `:consumer` is
+      the protocol of KIP-848, for Kafka 4.0 and later: there the broker decides on the session
+      timeout, the heartbeat interval and the assignor, and those properties are refused.
+      """
+    ],
+    instance_id: [
+      type: {:custom, __MODULE__, :instance_id, []},
+      type_doc: "`t:String.t/0`",
+      doc: """
+      Makes the pipeline a static member of its group: one that comes back under the same name within
+      the session timeout gets its partitions again, and none moves meanwhile. It must differ for each
+      running instance, or they fence one another off.
+      """
+    ],
     config: [
       type: {:custom, Properties, :parse, []},
       type_doc: "`t:keyword/0`, `t:map/0` or list of `{name, value}`",
@@ -124,7 +180,7 @@ defmodule OffBroadwayRustKafka.Options do
     end
 
     case NimbleOptions.validate(options, @schema) do
-      {:ok, options} -> options |> build() |> validate_drain!()
+      {:ok, options} -> options |> build() |> validate_drain!() |> validate_protocol!()
       {:error, error} -> refuse!(Exception.message(error))
     end
   end
@@ -151,6 +207,28 @@ defmodule OffBroadwayRustKafka.Options do
   def integer(value, min, max, unit),
     do: {:error, "expected #{unit} between #{min} and #{max}, got: #{inspect(value)}"}
 
+  @doc false
+  @spec timeout(term()) :: {:ok, pos_integer() | :infinity} | {:error, String.t()}
+  def timeout(:infinity), do: {:ok, :infinity}
+
+  def timeout(value) do
+    with {:error, _} <- integer(value, 1, @day, "milliseconds") do
+      {:error,
+       "expected milliseconds between 1 and #{@day}, or :infinity, got: #{inspect(value)}"}
+    end
+  end
+
+  @doc false
+  @spec instance_id(term()) :: {:ok, String.t()} | {:error, String.t()}
+  def instance_id(id) do
+    if is_binary(id) and id =~ ~r/\A[a-zA-Z0-9._-]{1,249}\z/ and id not in [".", ".."],
+      do: {:ok, id},
+      else: {:error, "expected a name of 1 to 249 letters, digits, '.', '_' and '-', " <> got(id)}
+  end
+
+  @spec got(term()) :: String.t()
+  defp got(term), do: "got: #{inspect(term)}"
+
   @spec build(keyword()) :: t()
   defp build(options) do
     default = options[:offset_reset_policy]
@@ -162,9 +240,32 @@ defmodule OffBroadwayRustKafka.Options do
       commit_interval: options[:commit_interval],
       drain_timeout: options[:drain_timeout],
       max_in_flight: options[:max_in_flight],
-      properties: options[:config]
+      unacked_timeout: with(:infinity <- options[:unacked_timeout], do: nil),
+      on_unacked: options[:on_unacked],
+      properties: membership(options) ++ options[:config]
     }
   end
+
+  @spec membership(keyword()) :: Native.properties()
+  defp membership(options) do
+    protocol = if options[:group_protocol] == :consumer, do: [{"group.protocol", "consumer"}]
+    instance = if id = options[:instance_id], do: [{"group.instance.id", id}]
+    List.wrap(protocol) ++ List.wrap(instance)
+  end
+
+  @spec validate_protocol!(t()) :: t()
+  defp validate_protocol!(%{properties: [{"group.protocol", "consumer"} | rest]} = options) do
+    for {name, _} <- rest, name in @set_by_broker do
+      refuse!(
+        "property #{inspect(name)} cannot be set with group_protocol: :consumer, under which the " <>
+          "broker decides it: remove it, or set it for the group on the broker"
+      )
+    end
+
+    options
+  end
+
+  defp validate_protocol!(options), do: options
 
   @spec validate_drain!(t()) :: t()
   defp validate_drain!(options) do

@@ -58,24 +58,30 @@ defmodule OffBroadwayRustKafka.Producer do
   use GenStage
 
   alias OffBroadwayRustKafka.{Consumer, Error, InFlight, Message, Native}
-  alias OffBroadwayRustKafka.{Options, Partition, Properties}
+  alias OffBroadwayRustKafka.{Options, Partition, Properties, Stages}
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:consumer, :lane]
-  defstruct @enforce_keys ++ [demand: 0, next: :demand]
+  @enforce_keys [:consumer, :lane, :stages]
+  defstruct @enforce_keys ++ [demand: 0, next: :stages, lost?: false]
 
-  # What makes it pull again: demand, a wake-up, its own message, or nothing any more.
-  @typep next :: :demand | :wake | :pull | :never
+  # How soon to look again for stages that start.
+  @watch_ms 5
+
+  # What makes it pull again: its stages being up, demand, a wake-up, its own message, or nothing
+  # any more.
+  @typep next :: :stages | :demand | :wake | :pull | :never
   @typep t :: %__MODULE__{
            consumer: Native.consumer(),
            lane: non_neg_integer(),
+           stages: Stages.t(),
+           lost?: boolean(),
            demand: non_neg_integer(),
            next: next()
          }
 
   @impl Broadway.Producer
-  def prepare_for_start(_module, broadway) do
+  def prepare_for_start(module, broadway) do
     {__MODULE__, given} = broadway[:producer][:module]
     options = Options.validate!(given)
     table = Consumer.new_table()
@@ -87,19 +93,22 @@ defmodule OffBroadwayRustKafka.Producer do
       table: table,
       name: broadway[:name],
       group_id: options.group_id,
+      on_unacked: options.on_unacked,
       config: fn -> config end
     }
 
-    {[{Consumer, consumer}], rewrite(broadway, options, table)}
+    names = Stages.names(module, broadway)
+    {[{Consumer, consumer}], rewrite(broadway, options, consumer: table, stages: names)}
   end
 
   @impl GenStage
   def init(options) do
     {:ok, consumer} = Consumer.fetch(options[:consumer])
-    lane = options[:broadway][:index]
+    stages = Stages.new(options[:stages])
+    state = %__MODULE__{consumer: consumer, lane: options[:broadway][:index], stages: stages}
 
-    case Native.attach(consumer, lane) do
-      :ok -> {:producer, %__MODULE__{consumer: consumer, lane: lane}}
+    case Native.attach(consumer, state.lane) do
+      :ok -> {:producer, watch_later(state)}
       {:error, error} -> raise Error.from_native(error)
     end
   end
@@ -116,6 +125,16 @@ defmodule OffBroadwayRustKafka.Producer do
       do: pull(state)
 
   def handle_info({:off_broadway_rust_kafka, :pull}, %{next: :pull} = state), do: pull(state)
+  def handle_info({:off_broadway_rust_kafka, :watch}, %{next: :stages} = state), do: watch(state)
+
+  def handle_info({:DOWN, ref, :process, _, _}, %{next: next} = state) when next != :never do
+    case Stages.down(state.stages, ref) do
+      {:ok, stages} when next == :stages -> {:noreply, [], %{state | stages: stages, lost?: true}}
+      {:ok, stages} -> {:noreply, [], watch_later(%{state | stages: stages, lost?: true})}
+      :error -> {:noreply, [], state}
+    end
+  end
+
   def handle_info(_late_or_foreign, state), do: {:noreply, [], state}
 
   @impl GenStage
@@ -124,6 +143,31 @@ defmodule OffBroadwayRustKafka.Producer do
 
   @impl Broadway.Producer
   def prepare_for_draining(state), do: {:noreply, [], %{state | next: :never}}
+
+  # While a stage is down nothing is pulled: what Broadway dispatched to it would be lost. Once all
+  # are up again, what the dead ones held and did not acknowledge is delivered anew.
+  @spec watch(t()) :: {:noreply, [Broadway.Message.t()], t()}
+  defp watch(state) do
+    case Stages.watch(state.stages) do
+      {:all_up, stages} -> pull(redeliver(%{state | stages: stages}))
+      {:some_down, stages} -> {:noreply, [], watch_later(%{state | stages: stages})}
+    end
+  end
+
+  @spec watch_later(t()) :: t()
+  defp watch_later(state) do
+    Process.send_after(self(), {:off_broadway_rust_kafka, :watch}, @watch_ms)
+    %{state | next: :stages}
+  end
+
+  # A consumer that is closed has nothing to deliver any more.
+  @spec redeliver(t()) :: t()
+  defp redeliver(%{lost?: true} = state) do
+    _ = Native.attach(state.consumer, state.lane)
+    %{state | lost?: false}
+  end
+
+  defp redeliver(state), do: state
 
   @spec pull(t()) :: {:noreply, [Broadway.Message.t()], t()}
   defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
@@ -155,24 +199,19 @@ defmodule OffBroadwayRustKafka.Producer do
       lanes: broadway[:producer][:concurrency] || 1,
       commit_interval: options.commit_interval,
       drain_timeout: options.drain_timeout,
-      max_in_flight: options.max_in_flight || InFlight.default(broadway)
+      max_in_flight: options.max_in_flight || InFlight.default(broadway),
+      unacked_timeout: options.unacked_timeout
     }
   end
 
   # Broadway puts these options into telemetry and crash reports: no property is left in them.
-  @spec rewrite(keyword(), Options.t(), Consumer.table()) :: keyword()
-  defp rewrite(broadway, options, table) do
-    left = [
-      consumer: table,
-      hosts: options.hosts,
-      group_id: options.group_id,
-      topics: options.topics
-    ]
-
-    partition_by = Partition.partition_by(table)
+  @spec rewrite(keyword(), Options.t(), keyword()) :: keyword()
+  defp rewrite(broadway, options, own) do
+    shown = [hosts: options.hosts, group_id: options.group_id, topics: options.topics]
+    partition_by = Partition.partition_by(own[:consumer])
 
     broadway
-    |> put_in([:producer, :module], {__MODULE__, left})
+    |> put_in([:producer, :module], {__MODULE__, own ++ shown})
     |> Keyword.update!(:processors, &put_partition_by(&1, partition_by))
     |> Keyword.update(:batchers, [], &put_partition_by(&1, partition_by))
   end

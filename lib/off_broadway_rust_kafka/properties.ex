@@ -14,6 +14,8 @@ defmodule OffBroadwayRustKafka.Properties do
     "bootstrap.servers" => "use the :hosts option",
     "metadata.broker.list" => "use the :hosts option",
     "group.id" => "use the :group_id option",
+    "group.protocol" => "use the :group_protocol option",
+    "group.instance.id" => "use the :instance_id option",
     "auto.offset.reset" => @start,
     "enable.auto.commit" => @commit,
     "auto.commit.enable" => @commit,

@@ -18,6 +18,11 @@ defmodule OffBroadwayRustKafka.Telemetry do
       where the offset is the next one to read.
     * `[:off_broadway_rust_kafka, :commit_failed]` - a commit failed; it is tried again while the
       partitions are ours. Measurements: `:count`. Metadata: `:error`, `:offsets`.
+    * `[:off_broadway_rust_kafka, :stalled]` - the oldest unacknowledged record of partitions has
+      been the same for the `:unacked_timeout`, or for one more of it. Measurements: `:count` (of
+      partitions), `:age_ms` (of the oldest of them). Metadata: `:partitions`, each with the
+      record's `:offset`, its `:age_ms` (how long it has been the oldest, and nothing could be
+      committed) and how many are `:in_flight`.
     * `[:off_broadway_rust_kafka, :reset]` - a position was out of range, and the
       `:offset_reset_policy` was applied. Measurements: `:from_offset`, `:to_offset`.
       Metadata: `:topic`, `:partition`.
@@ -31,7 +36,7 @@ defmodule OffBroadwayRustKafka.Telemetry do
   alias OffBroadwayRustKafka.{Error, Native}
 
   @prefix :off_broadway_rust_kafka
-  @names [:assigned, :revoked, :lost, :committed, :commit_failed, :reset, :error]
+  @names [:assigned, :revoked, :lost, :committed, :commit_failed, :stalled, :reset, :error]
 
   @doc "The names of all events, as `:telemetry.attach_many/4` wants them."
   @spec events() :: [[atom(), ...], ...]
@@ -63,6 +68,18 @@ defmodule OffBroadwayRustKafka.Telemetry do
   def emit({:commit_failed, error, offsets}, context) do
     metadata = %{error: Error.from_native(error), offsets: offsets}
     execute(:commit_failed, %{count: length(offsets)}, context, metadata)
+  end
+
+  def emit({:stalled, stalled}, context) do
+    partitions =
+      for {topic, partition, slot, epoch, offset, in_flight, age_ms} <- stalled do
+        %{topic: topic, partition: partition, slot: slot, epoch: epoch}
+        |> Map.merge(%{offset: offset, in_flight: in_flight, age_ms: age_ms})
+      end
+
+    age_ms = partitions |> Enum.map(& &1.age_ms) |> Enum.max()
+    measurements = %{count: length(partitions), age_ms: age_ms}
+    execute(:stalled, measurements, context, %{partitions: partitions})
   end
 
   def emit({:reset, topic, partition, from, to}, context) do

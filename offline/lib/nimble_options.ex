@@ -58,12 +58,22 @@ defmodule NimbleOptions do
     do:
       "required #{inspect(key)} option not found, received options: #{inspect(Keyword.keys(options))}"
 
+  defp check(key, {:in, choices}, value) do
+    if value in choices,
+      do: {:ok, [{key, value}]},
+      else:
+        error(key, value, "invalid value for #{inspect(key)} option: " <> one_of(choices, value))
+  end
+
   defp check(key, {:custom, module, function, args}, value) do
     case apply(module, function, [value | args]) do
       {:ok, value} -> {:ok, [{key, value}]}
       {:error, why} -> error(key, value, "invalid value for #{inspect(key)} option: #{why}")
     end
   end
+
+  defp one_of(choices, value),
+    do: "expected one of #{inspect(choices)}, got: #{inspect(value)}"
 
   defp error(key, value, message),
     do: {:error, %ValidationError{key: key, value: value, message: message}}

@@ -214,8 +214,9 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
     group = random_name("group")
 
     start = fn instance ->
-      config = ["group.instance.id": instance, "session.timeout.ms": 30_000]
-      TestPipeline.start(kafka, [topic], group: group, producer: [config: config])
+      config = ["session.timeout.ms": 30_000]
+      producer = [instance_id: instance, config: config]
+      TestPipeline.start(kafka, [topic], group: group, producer: producer)
     end
 
     [first, second] = for instance <- ["first", "second"], do: start.(instance)
@@ -236,7 +237,7 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
   test "the consumer protocol of KIP-848 works too", %{kafka: kafka} do
     topic = create_topic(kafka, @partitions)
     group = random_name("group")
-    options = [group: group, producer: [config: ["group.protocol": "consumer"]]]
+    options = [group: group, producer: [group_protocol: :consumer]]
     [first, second] = for _ <- 1..2, do: TestPipeline.start(kafka, [topic], options)
     await_shared(first, second)
     fill(kafka, topic, @partitions, 50)

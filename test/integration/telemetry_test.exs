@@ -20,8 +20,28 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     group = random_name("group")
     # Out of range: a reset.
     :ok = TestClient.commit(client(kafka), group, [{topic, 1, 1_000}])
-    %{name: name} = pipeline = TestPipeline.start(kafka, [topic], group: group)
+    test = self()
+
+    hang =
+      &if(&1.data == "hang", do: tap(&1, fn _ -> TestPipeline.hold(test, :hung) end), else: &1)
+
+    %{name: name} =
+      pipeline =
+      TestPipeline.start(kafka, [topic],
+        group: group,
+        handle: hang,
+        producer: [unacked_timeout: 300]
+      )
+
     await_committed(kafka, group, each(topic, 2, 5))
+
+    # A handler that hangs: a stall.
+    produce(kafka, topic, [%{partition: 0, value: "hang"}])
+    assert_receive {:held, handler, :hung}, 10_000
+    assert_receive {:telemetry, ^name, :stalled, _, _} = stalled, 10_000
+    send(handler, :go)
+    produce(kafka, topic, [%{partition: 1, value: "no"}])
+    await_committed(kafka, group, each(topic, 2, 6))
 
     # UNKNOWN_MEMBER_ID to a heartbeat: the assignment is lost.
     :ok = TestCluster.request_errors(kafka.cluster, 12, [25])
@@ -31,17 +51,19 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     # Two commits that fail.
     :ok = TestCluster.request_errors(kafka.cluster, 8, [12, 12])
     fill(kafka, topic, 2, 1)
-    await_committed(kafka, group, each(topic, 2, 6))
+    await_committed(kafka, group, each(topic, 2, 7))
 
     # And no broker any more, for a while.
     :ok = TestCluster.broker(kafka.cluster, -1, :down)
     assert_receive {:telemetry, ^name, :error, _, _} = error, 10_000
     :ok = TestCluster.broker(kafka.cluster, -1, :up)
     fill(kafka, topic, 2, 1)
-    await_committed(kafka, group, each(topic, 2, 7), 30_000)
+    await_committed(kafka, group, each(topic, 2, 8), 30_000)
     stop(pipeline)
 
-    untagged = for {:telemetry, _, event, of, with} <- [lost, error], do: {event, of, with}
+    untagged =
+      for {:telemetry, _, event, of, with} <- [stalled, lost, error], do: {event, of, with}
+
     events = untagged ++ events(pipeline)
     documented = for [_, event] <- Telemetry.events(), do: event
     # The first :assigned was taken by await_assigned/2, and so may others have been.
@@ -75,6 +97,14 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
   defp check(:commit_failed, %{count: count}, %{error: %Error{}, offsets: offsets})
        when length(offsets) == count,
        do: offsets(:ok, offsets)
+
+  defp check(:stalled, %{count: 1, age_ms: age}, %{partitions: [partition]})
+       when age >= 300 do
+    %{topic: _, partition: 0, slot: _, epoch: 1, offset: 5, in_flight: 1, age_ms: ^age} =
+      partition
+
+    :ok
+  end
 
   defp check(:reset, %{from_offset: 1_000, to_offset: 0}, %{topic: _, partition: 1}), do: :ok
   defp check(:error, %{count: 1}, %{error: %Error{}}), do: :ok

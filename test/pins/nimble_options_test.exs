@@ -36,6 +36,14 @@ defmodule Pins.NimbleOptionsTest do
              "required :a option not found, received options: [:b]"
   end
 
+  test "takes one of a list, and shows the list for another value" do
+    schema = [key: [type: {:in, [:a, :b]}]]
+    assert NimbleOptions.validate([key: :b], NimbleOptions.new!(schema)) == {:ok, key: :b}
+
+    assert refused([key: :c], schema) ==
+             "invalid value for :key option: expected one of [:a, :b], got: :c"
+  end
+
   test "shows the reason of a check" do
     assert refused([key: 3], key: [type: @even]) ==
              "invalid value for :key option: expected an even number, got: 3"

@@ -1,0 +1,73 @@
+defmodule OffBroadwayRustKafka.Stages do
+  @moduledoc false
+  # The stages that a producer's messages go through, watched: when one goes down, Broadway never
+  # acknowledges what it held, nor what waited for it.
+
+  @enforce_keys [:names]
+  defstruct @enforce_keys ++ [monitors: %{}]
+
+  @type t :: %__MODULE__{
+          names: [GenServer.name()],
+          monitors: %{reference() => GenServer.name()}
+        }
+
+  @doc false
+  # The names that Broadway gives to its processes.
+  @spec names(module(), keyword()) :: [GenServer.name()]
+  def names(module, broadway) do
+    processors =
+      for {key, stage} <- broadway[:processors],
+          index <- indexes(stage, System.schedulers_online() * 2),
+          do: "Processor_#{key}_#{index}"
+
+    batchers =
+      for {key, stage} <- Keyword.get(broadway, :batchers, []),
+          base <- ["Batcher_#{key}" | batch_processors(key, stage)],
+          do: base
+
+    for base <- processors ++ batchers, do: name(module, broadway[:name], base)
+  end
+
+  @spec new([GenServer.name()]) :: t()
+  def new(names), do: %__MODULE__{names: names}
+
+  @doc false
+  # Watches those that are up and are not watched yet.
+  @spec watch(t()) :: {:all_up | :some_down, t()}
+  def watch(%__MODULE__{names: names, monitors: monitors} = stages) do
+    watched = Map.values(monitors)
+
+    new =
+      for name <- names -- watched, pid = GenServer.whereis(name), into: %{} do
+        {Process.monitor(pid), name}
+      end
+
+    stages = %{stages | monitors: Map.merge(monitors, new)}
+    up? = map_size(stages.monitors) == length(names)
+    {if(up?, do: :all_up, else: :some_down), stages}
+  end
+
+  @doc false
+  # One went down, if it was one of them.
+  @spec down(t(), reference()) :: {:ok, t()} | :error
+  def down(%__MODULE__{monitors: monitors} = stages, ref) do
+    case Map.pop(monitors, ref) do
+      {nil, _} -> :error
+      {_, monitors} -> {:ok, %{stages | monitors: monitors}}
+    end
+  end
+
+  @spec batch_processors(atom(), keyword()) :: [String.t()]
+  defp batch_processors(key, stage),
+    do: for(index <- indexes(stage, 1), do: "BatchProcessor_#{key}_#{index}")
+
+  @spec indexes(keyword(), pos_integer()) :: Range.t()
+  defp indexes(stage, default), do: 0..(Keyword.get(stage, :concurrency, default) - 1)
+
+  @spec name(module(), Broadway.name(), String.t()) :: GenServer.name()
+  defp name(module, broadway, base) do
+    if function_exported?(module, :process_name, 2),
+      do: module.process_name(broadway, base),
+      else: :"#{broadway}.Broadway.#{base}"
+  end
+end
