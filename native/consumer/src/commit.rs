@@ -7,6 +7,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Client;
 use crate::code::Code;
+use crate::deadline::after;
 use crate::error::Error;
 use crate::event::{Event, Offset};
 use crate::offsets::{Entry, Offsets};
@@ -102,7 +103,7 @@ impl Commits {
             sent.iter()
                 .map(|((topic, partition), (_, _, offset))| (topic.as_str(), *partition, *offset)),
         );
-        self.not_before = now + self.interval;
+        self.not_before = after(now, self.interval);
         self.under_way = Some(UnderWay { sent, since: now });
         if let Err(error) = client.commit(&list, results) {
             self.result(shared, error.code(), Vec::new(), now);

@@ -103,6 +103,10 @@ const RESERVED: &[(&str, &str)] = &[
     ("log.queue", "true"),
 ];
 
+// librdkafka takes any string for these: the one as the address of a function to call, the other
+// as a signal to send, to which the whole process listens.
+const REFUSED: &[&str] = &["internal.termination.signal", "ut_handle_ProduceResponse"];
+
 impl Config {
     /// The native configuration: defaults, then the caller's properties, then ours.
     pub(crate) fn native(&self) -> Result<Conf, Error> {
@@ -156,6 +160,10 @@ impl Conf {
                 format!("property {name:?} holds a NUL byte"),
             )
         };
+        if REFUSED.contains(&name) {
+            let message = format!("property {name:?} is not for the configuration of a consumer");
+            return Err(invalid(PropertyFault::Invalid, message));
+        }
         let c_name = CString::new(name).map_err(nul)?;
         let c_value = CString::new(value).map_err(nul)?;
         let mut text = [0 as c_char; 512];

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::code::Code;
+use crate::deadline::after;
 use crate::error::Error;
 use crate::service::Service;
 
@@ -24,8 +25,8 @@ impl Leaving {
         Leaving {
             since: now,
             // The commit may take three quarters; the rest is for leaving.
-            commit_deadline: now + timeout * 3 / 4,
-            deadline: now + timeout,
+            commit_deadline: after(now, timeout / 4 * 3),
+            deadline: after(now, timeout),
             closing: false,
         }
     }

@@ -10,6 +10,7 @@ mod code;
 mod commit;
 mod config;
 mod consumer;
+mod deadline;
 mod error;
 mod event;
 mod intake;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::Protocol;
+use crate::deadline::after;
 use crate::event::{Assigned, Event, Revoked};
 use crate::lookup::{Job, Position};
 use crate::offsets::{Entry, Offsets};
@@ -192,7 +193,7 @@ impl Service {
                 partitions,
                 since: now,
             },
-            now + drain,
+            after(now, drain),
         );
         self.step_rebalance(now);
     }

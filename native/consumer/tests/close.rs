@@ -29,6 +29,21 @@ fn a_close_commits_exactly_the_acked_prefix() {
 }
 
 #[test]
+fn a_member_that_is_given_all_the_time_there_is_leaves_when_it_can() {
+    let lab = Lab::new(1);
+    lab.fill(2);
+    let mut member = lab.assigned_member(|config| {
+        config.commit_interval = Duration::MAX;
+        config.drain_timeout = Duration::MAX;
+    });
+    let got = member.take(2);
+    member.ack(&got[..1]);
+    member.consumer().close(Duration::MAX);
+    member.wait_closed().unwrap();
+    assert_eq!(lab.committed(), [Some(1)]);
+}
+
+#[test]
 fn a_close_while_busy_is_in_time_exact_and_the_end_of_delivery() {
     let lab = Lab::new(2);
     lab.fill(3000);

@@ -65,6 +65,18 @@ fn an_impossible_value_is_refused_by_its_property() {
 }
 
 #[test]
+fn a_property_that_would_end_the_process_is_refused() {
+    for name in ["internal.termination.signal", "ut_handle_ProduceResponse"] {
+        let error = check(&[pair(name, "9")]).unwrap_err();
+        assert!(
+            matches!(&error, Error::Property { property, fault: PropertyFault::Invalid, .. }
+                if property == name),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn properties_that_contradict_each_other_are_refused_as_a_whole() {
     let error = refusal(|config| {
         config.properties.push(pair("session.timeout.ms", "20000"));

@@ -5,14 +5,17 @@ use std::time::Duration;
 use consumer::{Config, ResetPolicy, Topic};
 use rustler::{Decoder, Error, NifMap, NifResult, Term};
 
+use crate::decode::List;
+
 rustler::atoms! { earliest, latest, timestamp }
 
 /// The map that `start/1` takes; times in milliseconds.
 #[derive(NifMap)]
+#[rustler(decode)]
 pub(crate) struct ConfigMap {
-    properties: Vec<(String, String)>,
-    topics: Vec<(String, Policy)>,
-    lanes: usize,
+    properties: List<(String, String)>,
+    topics: List<(String, Policy)>,
+    lanes: u16,
     commit_interval: u64,
     drain_timeout: u64,
     max_in_flight: u64,
@@ -36,26 +39,17 @@ impl<'a> Decoder<'a> for Policy {
     }
 }
 
-impl rustler::Encoder for Policy {
-    fn encode<'a>(&self, env: rustler::Env<'a>) -> Term<'a> {
-        match self.0 {
-            ResetPolicy::Earliest => earliest().encode(env),
-            ResetPolicy::Latest => latest().encode(env),
-            ResetPolicy::Timestamp(millis) => (timestamp(), millis).encode(env),
-        }
-    }
-}
-
 impl From<ConfigMap> for Config {
     fn from(map: ConfigMap) -> Config {
         Config {
-            properties: map.properties,
+            properties: map.properties.0,
             topics: map
                 .topics
+                .0
                 .into_iter()
                 .map(|(name, Policy(reset))| Topic { name, reset })
                 .collect(),
-            lanes: map.lanes,
+            lanes: map.lanes.into(),
             commit_interval: Duration::from_millis(map.commit_interval),
             drain_timeout: Duration::from_millis(map.drain_timeout),
             max_in_flight: map.max_in_flight,

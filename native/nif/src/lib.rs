@@ -3,6 +3,7 @@
 
 mod atoms;
 mod config;
+mod decode;
 mod error;
 mod event;
 mod member;

@@ -11,6 +11,7 @@ use rustler::{
 };
 
 use crate::config::ConfigMap;
+use crate::decode::{Derived, List};
 use crate::error::{Failure, PropertyFailure};
 use crate::records;
 use crate::sink::Processes;
@@ -38,14 +39,14 @@ impl Resource for Member {
 }
 
 #[rustler::nif]
-fn check(env: Env<'_>, properties: Vec<(String, String)>) -> Term<'_> {
-    let checked = consumer::check(&properties).map_err(PropertyFailure);
+fn check(env: Env<'_>, properties: List<(String, String)>) -> Term<'_> {
+    let checked = consumer::check(&properties.0).map_err(PropertyFailure);
     done(env, checked)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn start(env: Env<'_>, config: ConfigMap) -> Result<ResourceArc<Member>, Failure> {
-    let config = config.into();
+fn start(env: Env<'_>, config: Derived<ConfigMap>) -> Result<ResourceArc<Member>, Failure> {
+    let config = config.0.into();
     let consumer::Config { lanes, .. } = config;
     let processes = Arc::new(Processes::new(env.pid(), lanes));
     let consumer = Consumer::start(&config, Arc::clone(&processes) as Arc<dyn consumer::Sink>)?;
@@ -85,9 +86,9 @@ fn pull<'a>(
 }
 
 #[rustler::nif]
-fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: Vec<AckId>) -> Atom {
+fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
     let wake = |lane| member.processes.wake_from(env, lane);
-    member.consumer.ack(acks, wake);
+    member.consumer.ack(acks.0, wake);
     ok()
 }
 

@@ -8,6 +8,7 @@ use rustler::types::atom::{error, ok};
 use rustler::{Binary, Encoder, Env, NifTaggedEnum, Resource, ResourceArc, Term};
 use testing::{Error, Record, State, TestClient, TestCluster};
 
+use crate::decode::{Derived, List};
 use crate::error::Failure;
 
 struct Cluster(Held<TestCluster>);
@@ -102,6 +103,7 @@ fn stopped() -> Failure {
 }
 
 #[derive(NifTaggedEnum)]
+#[rustler(decode)]
 enum BrokerState {
     Up,
     Down,
@@ -118,7 +120,7 @@ impl From<BrokerState> for State {
     }
 }
 
-type Headers<'a> = Vec<(&'a str, Option<Binary<'a>>)>;
+type Headers<'a> = List<(&'a str, Option<Binary<'a>>)>;
 type Row<'a> = (
     i32,
     Option<Binary<'a>>,
@@ -134,7 +136,7 @@ fn record<'a>((partition, key, value, headers, timestamp): Row<'a>) -> Record<'a
         partition,
         key: bytes(key),
         value: bytes(value),
-        headers: headers.into_iter().map(header).collect(),
+        headers: headers.0.into_iter().map(header).collect(),
         timestamp,
     }
 }
@@ -167,8 +169,8 @@ fn mock_topic(cluster: ResourceArc<Cluster>, name: &str, partitions: i32) -> Don
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn mock_broker(cluster: ResourceArc<Cluster>, id: i32, state: BrokerState) -> Done {
-    Done(cluster.0.with(|it| it.broker(id, state.into())))
+fn mock_broker(cluster: ResourceArc<Cluster>, id: i32, state: Derived<BrokerState>) -> Done {
+    Done(cluster.0.with(|it| it.broker(id, state.0.into())))
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
@@ -177,13 +179,13 @@ fn mock_topic_error(cluster: ResourceArc<Cluster>, topic: &str, code: i32) -> Do
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn mock_request_errors(cluster: ResourceArc<Cluster>, api_key: i16, codes: Vec<i32>) -> Done {
-    Done(cluster.0.with(|it| it.request_errors(api_key, &codes)))
+fn mock_request_errors(cluster: ResourceArc<Cluster>, api_key: i16, codes: List<i32>) -> Done {
+    Done(cluster.0.with(|it| it.request_errors(api_key, &codes.0)))
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn client_start(properties: Vec<(String, String)>) -> Result<ResourceArc<Client>, Failure> {
-    let client = TestClient::new(&properties)?;
+fn client_start(properties: List<(String, String)>) -> Result<ResourceArc<Client>, Failure> {
+    let client = TestClient::new(&properties.0)?;
     Ok(ResourceArc::new(Client(Held::new(client))))
 }
 
@@ -193,11 +195,12 @@ fn client_create_topic(
     name: &str,
     partitions: i32,
     replication: i32,
-    properties: Vec<(&str, &str)>,
+    properties: List<(&str, &str)>,
     timeout: u32,
 ) -> Done {
-    let create =
-        |it: &TestClient| it.create_topic(name, partitions, replication, &properties, ms(timeout));
+    let create = |it: &TestClient| {
+        it.create_topic(name, partitions, replication, &properties.0, ms(timeout))
+    };
     Done(client.0.with(create))
 }
 
@@ -221,10 +224,10 @@ fn client_add_partitions(
 fn client_produce(
     client: ResourceArc<Client>,
     topic: &str,
-    rows: Vec<Row<'_>>,
+    rows: List<Row<'_>>,
     timeout: u32,
 ) -> Result<Vec<i64>, Failure> {
-    let records: Vec<_> = rows.into_iter().map(record).collect();
+    let records: Vec<_> = rows.0.into_iter().map(record).collect();
     let produce = |it: &TestClient| it.produce(topic, &records, ms(timeout));
     client.0.with(produce)
 }
@@ -233,10 +236,10 @@ fn client_produce(
 fn client_committed(
     client: ResourceArc<Client>,
     group: &str,
-    partitions: Vec<(&str, i32)>,
+    partitions: List<(&str, i32)>,
     timeout: u32,
 ) -> Result<Vec<(String, i32, Option<i64>)>, Failure> {
-    let committed = |it: &TestClient| it.committed(group, &partitions, ms(timeout));
+    let committed = |it: &TestClient| it.committed(group, &partitions.0, ms(timeout));
     client.0.with(committed)
 }
 
@@ -244,10 +247,14 @@ fn client_committed(
 fn client_commit(
     client: ResourceArc<Client>,
     group: &str,
-    offsets: Vec<(&str, i32, i64)>,
+    offsets: List<(&str, i32, i64)>,
     timeout: u32,
 ) -> Done {
-    Done(client.0.with(|it| it.commit(group, &offsets, ms(timeout))))
+    Done(
+        client
+            .0
+            .with(|it| it.commit(group, &offsets.0, ms(timeout))),
+    )
 }
 
 #[rustler::nif(schedule = "DirtyIo")]

@@ -18,6 +18,13 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::delivery::{Deliveries, Report, Reports};
 use crate::Error;
 
+// librdkafka takes any string for these: the one as the address of a function to call, the other
+// as a signal to send, to which the whole process listens.
+const REFUSED: &[&str] = &["internal.termination.signal", "ut_handle_ProduceResponse"];
+
+// Kafka's own limit for a topic's name, in bytes: librdkafka's is wider, and rdkafka panics there.
+const LONGEST_NAME: usize = 249;
+
 /// How often a change of a topic is looked for in the metadata.
 const METADATA_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -52,6 +59,10 @@ impl TestClient {
         let mut config = ClientConfig::new();
         config.set("allow.auto.create.topics", "false");
         for (name, value) in properties {
+            if REFUSED.contains(&name.as_str()) {
+                let reason = format!("{name} is not for the configuration of a client");
+                return Err(Error::Config(reason));
+            }
             config.set(name, value);
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Deliveries)
@@ -73,37 +84,41 @@ impl TestClient {
         properties: &[(&str, &str)],
         timeout: Duration,
     ) -> Result<(), Error> {
+        const CALL: &str = "create topic";
+        let name = check_name(CALL, name)?;
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
         for (key, value) in properties {
             topic = topic.set(key, value);
         }
         let deadline = Instant::now() + timeout;
-        self.administer("create topic", name, timeout, |admin, options| {
+        self.administer(CALL, name, timeout, |admin, options| {
             block_on(admin.create_topics([&topic], options))
         })?;
-        self.await_partitions("create topic", name, deadline, |found| {
+        self.await_partitions(CALL, name, deadline, |found| {
             found == usize::try_from(partitions).ok()
         })
     }
 
     /// Deletes a topic, and returns once the metadata no longer shows it.
     pub fn delete_topic(&self, name: &str, timeout: Duration) -> Result<(), Error> {
+        const CALL: &str = "delete topic";
+        let name = check_name(CALL, name)?;
         let deadline = Instant::now() + timeout;
-        self.administer("delete topic", name, timeout, |admin, options| {
+        self.administer(CALL, name, timeout, |admin, options| {
             block_on(admin.delete_topics(&[name], options))
         })?;
-        self.await_partitions("delete topic", name, deadline, |found| found.is_none())
+        self.await_partitions(CALL, name, deadline, |found| found.is_none())
     }
 
     /// Raises a topic's partitions to `total`, and returns once the metadata shows them.
     pub fn add_partitions(&self, name: &str, total: usize, timeout: Duration) -> Result<(), Error> {
+        const CALL: &str = "add partitions";
+        let name = check_name(CALL, name)?;
         let deadline = Instant::now() + timeout;
-        self.administer("add partitions", name, timeout, |admin, options| {
+        self.administer(CALL, name, timeout, |admin, options| {
             block_on(admin.create_partitions([&NewPartitions::new(name, total)], options))
         })?;
-        self.await_partitions("add partitions", name, deadline, |found| {
-            found == Some(total)
-        })
+        self.await_partitions(CALL, name, deadline, |found| found == Some(total))
     }
 
     /// Produces the records and waits for every delivery report: their offsets, in the order
@@ -115,6 +130,8 @@ impl TestClient {
         records: &[Record<'_>],
         timeout: Duration,
     ) -> Result<Vec<i64>, Error> {
+        const CALL: &str = "produce";
+        let topic = check_name(CALL, topic)?;
         let deadline = Instant::now() + timeout;
         let reports = Reports::new(records.len());
         for (index, record) in records.iter().enumerate() {
@@ -124,12 +141,12 @@ impl TestClient {
             };
             self.send(base_record(topic, record, report), &reports, deadline)
                 .map_err(|error| {
-                    Error::from_kafka("produce", error).at(topic, Some(record.partition))
+                    Error::from_kafka(CALL, error).at(topic, Some(record.partition))
                 })?;
         }
         reports
             .wait(deadline)
-            .map_err(|(error, partition)| Error::from_kafka("produce", error).at(topic, partition))
+            .map_err(|(error, partition)| Error::from_kafka(CALL, error).at(topic, partition))
     }
 
     /// The group's committed offsets, `None` where it has none, in the order asked.
@@ -194,10 +211,11 @@ impl TestClient {
         partition: i32,
         timeout: Duration,
     ) -> Result<(i64, i64), Error> {
+        const CALL: &str = "watermarks";
         self.producer
             .client()
-            .fetch_watermarks(topic, partition, timeout)
-            .map_err(|error| Error::from_kafka("watermarks", error).at(topic, Some(partition)))
+            .fetch_watermarks(check_name(CALL, topic)?, partition, timeout)
+            .map_err(|error| Error::from_kafka(CALL, error).at(topic, Some(partition)))
     }
 
     /// How many partitions a topic has.
@@ -206,7 +224,7 @@ impl TestClient {
         let metadata = self
             .producer
             .client()
-            .fetch_metadata(Some(topic), timeout)
+            .fetch_metadata(Some(check_name(CALL, topic)?), timeout)
             .map_err(|error| Error::from_kafka(CALL, error).at(topic, None))?;
         let unknown = Error::new(CALL, RDKafkaErrorCode::UnknownTopicOrPartition);
         match metadata.topics().first() {
@@ -320,9 +338,9 @@ fn base_record<'a>(
     base
 }
 
-/// rdkafka panics on a topic name that is no C string.
+/// rdkafka panics on a topic name that is no C string, or that librdkafka takes for none.
 fn check_name<'a>(call: &'static str, topic: &'a str) -> Result<&'a str, Error> {
-    if topic.contains('\0') {
+    if topic.contains('\0') || topic.len() > LONGEST_NAME {
         return Err(Error::new(call, RDKafkaErrorCode::InvalidArgument).at(topic, None));
     }
     Ok(topic)

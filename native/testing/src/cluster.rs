@@ -42,11 +42,15 @@ unsafe impl Send for TestCluster {}
 // SAFETY: as above; no call changes anything in this struct.
 unsafe impl Sync for TestCluster {}
 
+// What they take is taken from this process: a port each, and memory for each partition.
+const MOST_BROKERS: u16 = 100;
+const MOST_PARTITIONS: i32 = 10_000;
+
 impl TestCluster {
-    /// Starts `brokers` brokers, at least one.
+    /// Starts `brokers` brokers: 1 to 100.
     pub fn new(brokers: u16) -> Result<Self, Error> {
         const CALL: &str = "start mock cluster";
-        if brokers == 0 {
+        if !(1..=MOST_BROKERS).contains(&brokers) {
             return Err(Error::new(CALL, RDKafkaErrorCode::InvalidArgument));
         }
         let handle = handle().map_err(|error| Error::from_kafka(CALL, error))?;
@@ -71,10 +75,10 @@ impl TestCluster {
         &self.bootstrap
     }
 
-    /// Creates a topic, replicated on up to three brokers.
+    /// Creates a topic of 1 to 10 000 partitions, replicated on up to three brokers.
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
         const CALL: &str = "create mock topic";
-        if partitions < 1 {
+        if !(1..=MOST_PARTITIONS).contains(&partitions) {
             return Err(Error::new(CALL, RDKafkaErrorCode::InvalidArgument).at(name, None));
         }
         let topic = c_string(CALL, name)?;

@@ -11,7 +11,9 @@ use testing::{Error, RDKafkaErrorCode, State, TestClient, TestCluster};
 fn a_cluster_has_a_bootstrap_address_per_broker() {
     let cluster = TestCluster::new(3).unwrap();
     assert_eq!(cluster.bootstrap().split(',').count(), 3);
-    assert!(TestCluster::new(0).is_err());
+    for too_few_or_many in [0, 101, u16::MAX] {
+        assert!(TestCluster::new(too_few_or_many).is_err());
+    }
 }
 
 #[test]
@@ -23,8 +25,10 @@ fn a_topic_has_the_partitions_it_was_made_with() {
     assert_eq!(error.code(), RDKafkaErrorCode::UnknownTopicOrPartition);
     let error = cluster.create_topic("orders", 7).unwrap_err();
     assert_eq!(error.code(), RDKafkaErrorCode::TopicAlreadyExists);
-    let error = cluster.create_topic("none", 0).unwrap_err();
-    assert_eq!(error.code(), RDKafkaErrorCode::InvalidArgument);
+    for too_few_or_many in [0, 10_001, i32::MAX] {
+        let error = cluster.create_topic("none", too_few_or_many).unwrap_err();
+        assert_eq!(error.code(), RDKafkaErrorCode::InvalidArgument);
+    }
 }
 
 #[test]
@@ -97,7 +101,12 @@ fn unknown_brokers_and_codes_are_errors() {
 fn a_refused_property_is_named() {
     let unknown = TestClient::new(&[("no.such".into(), "1".into())]);
     let invalid = TestClient::new(&[("linger.ms".into(), "soon".into())]);
-    for (result, name) in [(unknown, "no.such"), (invalid, "linger.ms")] {
+    let deadly = TestClient::new(&[("internal.termination.signal".into(), "9".into())]);
+    for (result, name) in [
+        (unknown, "no.such"),
+        (invalid, "linger.ms"),
+        (deadly, "internal.termination.signal"),
+    ] {
         let error = result.err().unwrap();
         assert!(
             matches!(&error, Error::Config(reason) if reason.contains(name)),

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{client, cluster, SOON};
+use support::{client, cluster, value, SOON};
 use testing::{RDKafkaErrorCode, State};
 
 #[test]
@@ -62,8 +62,15 @@ fn without_a_broker_both_end_within_their_timeout() {
 fn a_topic_name_no_broker_could_have_is_an_error() {
     let cluster = cluster("orders", 1);
     let client = client(&cluster, &[]);
-    let error = client
-        .committed("billing", &[("or\0ders", 0)], SOON)
-        .unwrap_err();
-    assert_eq!(error.code(), RDKafkaErrorCode::InvalidArgument);
+    for name in ["or\0ders", &"o".repeat(1_000)] {
+        let errors = [
+            client.committed("billing", &[(name, 0)], SOON).unwrap_err(),
+            client.partitions(name, SOON).unwrap_err(),
+            client.watermarks(name, 0, SOON).unwrap_err(),
+            client.produce(name, &[value(b"v")], SOON).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), RDKafkaErrorCode::InvalidArgument);
+        }
+    }
 }
