@@ -100,7 +100,8 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
         lanes: 2,
         commit_interval: 0,
         drain_timeout: 0,
-        max_in_flight: 10
+        max_in_flight: 10,
+        unacked_timeout: nil
       })
 
     consumer

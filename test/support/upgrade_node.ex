@@ -88,7 +88,8 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
         lanes: 1,
         commit_interval: 0,
         drain_timeout: 1_000,
-        max_in_flight: 10
+        max_in_flight: 10,
+        unacked_timeout: nil
       })
 
     :ok = Native.attach(consumer, 0)
