@@ -87,13 +87,14 @@ defmodule OffBroadwayRustKafka.ErrorLogTest do
     refute line =~ "[error]"
   end
 
-  test "assignments, losses, stalls and resets are written with their partitions" do
-    assert [assigned, revoked, lost, stalled, reset] =
+  test "assignments, losses, stalls, redeliveries and resets are written with their partitions" do
+    assert [assigned, revoked, lost, stalled, redelivered, reset] =
              lines([
                {0, {:assigned, [{"t", 0, 0, 1, 5}, {"t", 1, 1, 1, 0}]}},
                {0, {:revoked, [{"t", 0, 0, 1, 0}], 12}},
                {0, {:lost, [{"t", 1, 1, 1, 3}]}},
                {0, {:stalled, [{"t", 0, 0, 1, 5, 3, 900}, {"t", 1, 1, 1, 8, 1, 1000}]}},
+               {0, {:redelivered, [{"t", 0, 0, 1, 5, 3}, {"t", 1, 1, 1, 8, 1}]}},
                {0, {:reset, "t", 2, 9, 4}}
              ])
 
@@ -103,6 +104,7 @@ defmodule OffBroadwayRustKafka.ErrorLogTest do
     assert lost =~ "lost t/1, 3 records unacknowledged"
     assert stalled =~ "t/0 at offset 5 for 900 ms (3 in flight), t/1 at offset 8 for 1000 ms"
     assert stalled =~ "[warning]"
+    assert redelivered =~ "delivered again: 3 of t/0 from offset 5, 1 of t/1 from offset 8"
     assert reset =~ "offset 9 of t/2 is out of range, the offset reset policy goes on at 4"
   end
 

@@ -52,6 +52,13 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
              %{topic: "t", partition: 1, slot: 5, epoch: 2, offset: 8, in_flight: 1, age_ms: 900}
            ]
          }},
+        {{:redelivered, [{"t", 0, 4, 2, 17, 3}, {"t", 1, 5, 2, 8, 1}]}, :redelivered, %{count: 4},
+         %{
+           partitions: [
+             %{topic: "t", partition: 0, slot: 4, epoch: 2, offset: 17, count: 3},
+             %{topic: "t", partition: 1, slot: 5, epoch: 2, offset: 8, count: 1}
+           ]
+         }},
         {{:reset, "t", 0, 9, 4}, :reset, %{from_offset: 9, to_offset: 4},
          %{topic: "t", partition: 0}},
         {{:error, @error}, :error, %{count: 1}, %{error: Error.from_native(@error)}}

@@ -55,6 +55,14 @@ defmodule OffBroadwayRustKafka.Log do
      ["unacknowledged, which holds back all commits: ", Enum.intersperse(stalled, ", ")]}
   end
 
+  defp line({:redelivered, again}) do
+    again =
+      for {topic, partition, _, _, offset, count} <- again,
+          do: "#{count} of #{topic}/#{partition} from offset #{offset}"
+
+    {:warning, ["unacknowledged records are delivered again: ", Enum.intersperse(again, ", ")]}
+  end
+
   defp line({:reset, topic, partition, from, to}) do
     {:warning,
      "offset #{from} of #{topic}/#{partition} is out of range, " <>

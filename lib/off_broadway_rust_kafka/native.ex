@@ -63,6 +63,10 @@ defmodule OffBroadwayRustKafka.Native do
           {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), offset(),
            in_flight :: pos_integer(), age_ms :: non_neg_integer()}
 
+  @type redelivered ::
+          {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), offset(),
+           count :: pos_integer()}
+
   @type event ::
           {:assigned, [{String.t(), non_neg_integer(), slot(), epoch(), offset()}]}
           | {:revoked, [{String.t(), non_neg_integer(), slot(), epoch(), unacked :: integer()}],
@@ -72,6 +76,7 @@ defmodule OffBroadwayRustKafka.Native do
              latency_us :: non_neg_integer()}
           | {:commit_failed, error(), [{String.t(), non_neg_integer(), offset()}]}
           | {:stalled, [stalled()]}
+          | {:redelivered, [redelivered()]}
           | {:reset, String.t(), non_neg_integer(), from :: integer(), to :: offset()}
           | {:error, error()}
           | {:log, level :: 0..7, facility :: String.t(), message :: String.t()}

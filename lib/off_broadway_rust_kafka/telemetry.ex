@@ -23,6 +23,10 @@ defmodule OffBroadwayRustKafka.Telemetry do
       partitions), `:age_ms` (of the oldest of them). Metadata: `:partitions`, each with the
       record's `:offset`, its `:age_ms` (how long it has been the oldest, and nothing could be
       committed) and how many are `:in_flight`.
+    * `[:off_broadway_rust_kafka, :redelivered]` - unacknowledged records are delivered again,
+      because a stage or a producer went down, or by `on_unacked: :redeliver`. Measurements:
+      `:count` (of records). Metadata: `:partitions`, each with the `:offset` of its first record
+      and its `:count`.
     * `[:off_broadway_rust_kafka, :reset]` - a position was out of range, and the
       `:offset_reset_policy` was applied. Measurements: `:from_offset`, `:to_offset`.
       Metadata: `:topic`, `:partition`.
@@ -36,7 +40,8 @@ defmodule OffBroadwayRustKafka.Telemetry do
   alias OffBroadwayRustKafka.{Error, Native}
 
   @prefix :off_broadway_rust_kafka
-  @names [:assigned, :revoked, :lost, :committed, :commit_failed, :stalled, :reset, :error]
+  @names [:assigned, :revoked, :lost, :committed, :commit_failed, :stalled, :redelivered] ++
+           [:reset, :error]
 
   @doc "The names of all events, as `:telemetry.attach_many/4` wants them."
   @spec events() :: [[atom(), ...], ...]
@@ -80,6 +85,17 @@ defmodule OffBroadwayRustKafka.Telemetry do
     age_ms = partitions |> Enum.map(& &1.age_ms) |> Enum.max()
     measurements = %{count: length(partitions), age_ms: age_ms}
     execute(:stalled, measurements, context, %{partitions: partitions})
+  end
+
+  def emit({:redelivered, again}, context) do
+    partitions =
+      for {topic, partition, slot, epoch, offset, count} <- again do
+        %{topic: topic, partition: partition, slot: slot, epoch: epoch}
+        |> Map.merge(%{offset: offset, count: count})
+      end
+
+    count = partitions |> Enum.map(& &1.count) |> Enum.sum()
+    execute(:redelivered, %{count: count}, context, %{partitions: partitions})
   end
 
   def emit({:reset, topic, partition, from, to}, context) do

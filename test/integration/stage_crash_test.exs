@@ -58,12 +58,14 @@ defmodule OffBroadwayRustKafka.StageCrashTest do
     end
   end
 
-  test "what was acknowledged before a processor was killed does not come again", %{kafka: kafka} do
+  test "what was acknowledged before a processor was killed does not come again, the rest is told",
+       %{kafka: kafka} do
     topic = create_topic(kafka, 1)
     fill(kafka, topic, 1, 100)
     kill = die_once(0, 50)
 
-    pipeline =
+    %{name: name} =
+      pipeline =
       TestPipeline.start(kafka, [topic],
         # Each is acknowledged before the next.
         processors: [concurrency: 1, max_demand: 1],
@@ -72,6 +74,8 @@ defmodule OffBroadwayRustKafka.StageCrashTest do
 
     await_committed(kafka, pipeline.group, each(topic, 1, 100))
     assert offsets(handled_so_far(pipeline)) == %{{topic, 0} => Enum.to_list(0..99)}
+    assert_received {:telemetry, ^name, :redelivered, %{count: 1}, %{partitions: [told]}}
+    assert %{topic: ^topic, partition: 0, offset: 50, count: 1} = told
   end
 
   test "a batch processor that is killed loses nothing", %{kafka: kafka} do

@@ -22,15 +22,24 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     :ok = TestClient.commit(client(kafka), group, [{topic, 1, 1_000}])
     test = self()
 
-    hang =
-      &if(&1.data == "hang", do: tap(&1, fn _ -> TestPipeline.hold(test, :hung) end), else: &1)
+    hung = :counters.new(1, [])
+
+    # Once: it comes again.
+    hang = fn message ->
+      if message.data == "hang" and :counters.get(hung, 1) == 0 do
+        :counters.add(hung, 1, 1)
+        TestPipeline.hold(test, :hung)
+      end
+
+      message
+    end
 
     %{name: name} =
       pipeline =
       TestPipeline.start(kafka, [topic],
         group: group,
         handle: hang,
-        producer: [unacked_timeout: 300]
+        producer: [unacked_timeout: 300, on_unacked: :redeliver]
       )
 
     await_committed(kafka, group, each(topic, 2, 5))
@@ -39,6 +48,7 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     produce(kafka, topic, [%{partition: 0, value: "hang"}])
     assert_receive {:held, handler, :hung}, 10_000
     assert_receive {:telemetry, ^name, :stalled, _, _} = stalled, 10_000
+    assert_receive {:telemetry, ^name, :redelivered, _, _} = redelivered, 10_000
     send(handler, :go)
     produce(kafka, topic, [%{partition: 1, value: "no"}])
     await_committed(kafka, group, each(topic, 2, 6))
@@ -62,7 +72,8 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     stop(pipeline)
 
     untagged =
-      for {:telemetry, _, event, of, with} <- [stalled, lost, error], do: {event, of, with}
+      for {:telemetry, _, event, of, with} <- [stalled, redelivered, lost, error],
+          do: {event, of, with}
 
     events = untagged ++ events(pipeline)
     documented = for [_, event] <- Telemetry.events(), do: event
@@ -103,6 +114,11 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     %{topic: _, partition: 0, slot: _, epoch: 1, offset: 5, in_flight: 1, age_ms: ^age} =
       partition
 
+    :ok
+  end
+
+  defp check(:redelivered, %{count: 1}, %{partitions: [partition]}) do
+    %{topic: _, partition: 0, slot: _, epoch: 1, offset: 5, count: 1} = partition
     :ok
   end
 

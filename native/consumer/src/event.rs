@@ -63,6 +63,23 @@ pub struct Stalled {
     pub age: Duration,
 }
 
+/// A partition whose unacked records are delivered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redelivered {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch of its assignment, which stays.
+    pub epoch: u32,
+    /// The first of the records.
+    pub offset: i64,
+    /// How many there are. Acks that come meanwhile spare theirs.
+    pub count: u64,
+}
+
 /// An offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offset {
@@ -91,6 +108,8 @@ pub enum Event {
     /// The oldest unacked record of these partitions has been the same for
     /// [`crate::Config::unacked_timeout`], or for one more of it since they were told last.
     Stalled(Vec<Stalled>),
+    /// The unacked records of these partitions are delivered again.
+    Redelivered(Vec<Redelivered>),
     /// The position of a partition was out of range, and was set by its policy.
     Reset {
         /// The topic.

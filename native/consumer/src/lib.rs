@@ -35,6 +35,6 @@ pub use code::Code;
 pub use config::{check, Config, PropertyFault, ResetPolicy, Topic};
 pub use consumer::{AckId, Consumer, Progress};
 pub use error::Error;
-pub use event::{Assigned, Event, Offset, Revoked, Sink, Stalled};
+pub use event::{Assigned, Event, Offset, Redelivered, Revoked, Sink, Stalled};
 pub use intake::{Delivered, Pulled};
 pub use message::{Headers, Message};

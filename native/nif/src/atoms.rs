@@ -18,6 +18,7 @@ rustler::atoms! {
     committed,
     commit_failed,
     stalled,
+    redelivered,
     reset,
     log,
     closed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consumer::{Assigned, Event, Offset, Revoked, Stalled};
+use consumer::{Assigned, Event, Offset, Redelivered, Revoked, Stalled};
 use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, Term};
 
@@ -36,6 +36,13 @@ pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
         Event::Stalled(list) => (
             atoms::stalled(),
             list.iter().map(|it| stalled(env, it)).collect::<Vec<_>>(),
+        )
+            .encode(env),
+        Event::Redelivered(list) => (
+            atoms::redelivered(),
+            list.iter()
+                .map(|it| redelivered(env, it))
+                .collect::<Vec<_>>(),
         )
             .encode(env),
         Event::Reset {
@@ -81,6 +88,18 @@ fn stalled<'a>(env: Env<'a>, it: &Stalled) -> Term<'a> {
             millis(it.age).encode(env),
         ],
     )
+}
+
+fn redelivered<'a>(env: Env<'a>, it: &Redelivered) -> Term<'a> {
+    (
+        &it.topic,
+        it.partition,
+        it.slot,
+        it.epoch,
+        it.offset,
+        it.count,
+    )
+        .encode(env)
 }
 
 fn offsets<'a>(env: Env<'a>, list: &[Offset]) -> Vec<Term<'a>> {
