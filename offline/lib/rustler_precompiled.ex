@@ -19,7 +19,7 @@ defmodule RustlerPrecompiled do
       def load_rustler_precompiled do
         :code.purge(__MODULE__)
         {app, library} = @rustler_precompiled
-        app |> :code.priv_dir() |> Path.join(library) |> to_charlist() |> :erlang.load_nif(0)
+        app |> :code.lib_dir() |> Path.join(library) |> to_charlist() |> :erlang.load_nif(0)
       end
     end
   end
@@ -39,7 +39,8 @@ defmodule RustlerPrecompiled do
 
     library = "lib" <> opts[:crate]
     extension = if :os.type() == {:unix, :darwin}, do: ".dylib", else: ".so"
-    to = Path.join([Mix.Project.app_path(), "priv/native", library <> ".so"])
+    # Not in priv: Mix copies the project's own there, with a library of another build in it.
+    to = Path.join([Mix.Project.app_path(), "native", library <> ".so"])
     File.mkdir_p!(Path.dirname(to))
     # A new file in the old one's place: one that is loaded must not be written into.
     File.cp!(Path.join([opts[:target_dir], "release", library <> extension]), to <> ".new")
