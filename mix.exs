@@ -55,7 +55,7 @@ defmodule OffBroadwayRustKafka.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{"GitHub" => @source_url},
-      files: ~w(lib native Cargo.toml Cargo.lock rust-toolchain.toml mix.exs .formatter.exs
+      files: ~w(lib native guides Cargo.toml Cargo.lock rust-toolchain.toml mix.exs .formatter.exs
            README.md ARCHITECTURE.md CHANGELOG.md LICENSE checksum-*.exs)
     ]
   end
