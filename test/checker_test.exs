@@ -43,6 +43,11 @@ defmodule OffBroadwayRustKafka.CheckerTest do
     end
   end
 
+  test "a history of two groups cannot be checked" do
+    other = told(:started, "another", by: "b#1")
+    assert_raise ArgumentError, ~r/another/, fn -> Checker.check(events([alone(), other])) end
+  end
+
   test "an option that there is not is refused" do
     assert_raise ArgumentError, ~r/at_the_end/, fn -> Checker.check([], at_the_end: :all) end
   end

@@ -100,6 +100,14 @@ defmodule OffBroadwayRustKafka.Checker do
       @options |> Keyword.merge(options) |> Keyword.validate!(Keyword.keys(@options)) |> Map.new()
 
     state = Replay.run(events, options)
+
+    if MapSet.size(state.groups) > 1,
+      do:
+        raise(
+          ArgumentError,
+          "a history is of one group, got: #{inspect(Enum.to_list(state.groups))}"
+        )
+
     {counts, missing} = Coverage.check(state)
 
     report =

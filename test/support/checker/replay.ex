@@ -128,9 +128,10 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   end
 
   # A consumer that starts takes the place of the one before it.
-  defp step({time, member, :started, _, _, _}, state) do
+  defp step({time, member, :started, _, _, group}, state) do
     label = History.label(member)
-    state = %{state | members: MapSet.put(state.members, member)}
+    members = MapSet.put(state.members, member)
+    state = %{state | members: members, groups: MapSet.put(state.groups, group)}
     State.end_all(state, &(&1 != member and History.label(&1) == label), time)
   end
 

@@ -10,7 +10,7 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @enforce_keys [:options, :unacked]
   defstruct @enforce_keys ++
               [tracks: %{}, places: %{}, clock: %Clock{}, next_id: 0, cause_at: nil] ++
-              [draining: MapSet.new(), closed: [], members: MapSet.new()] ++
+              [draining: MapSet.new(), closed: [], members: MapSet.new(), groups: MapSet.new()] ++
               [seen: %{}, handled: %{}, faults: 0, order_breaks: 0, violations: [], suspects: []]
 
   @type t :: %__MODULE__{}

@@ -76,7 +76,7 @@ defmodule OffBroadwayRustKafka.History.MadeUp do
 
   @spec started(History.member()) :: [step()]
   def started(member \\ @member),
-    do: [{member, :started, nil, nil, nil}, {member, :lane, nil, nil, 0}]
+    do: [{member, :started, nil, nil, "group"}, {member, :lane, nil, nil, 0}]
 
   @doc "One that was assigned all, from 0."
   @spec alone() :: [step()]

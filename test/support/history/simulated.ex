@@ -147,7 +147,7 @@ defmodule OffBroadwayRustKafka.History.Simulated do
     member = "#{label}##{incarnation}"
 
     %{sim | incarnations: Map.put(sim.incarnations, label, incarnation)}
-    |> put(member, :started, nil, nil, nil)
+    |> put(member, :started, nil, nil, "group")
     |> put(member, :lane, nil, nil, 0)
   end
 
