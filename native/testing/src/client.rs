@@ -47,7 +47,7 @@ pub struct Record<'a> {
 /// joining the group. Every call waits, up to its timeout, for its answer. May be shared.
 pub struct TestClient {
     config: ClientConfig,
-    producer: ThreadedProducer<Deliveries>,
+    pub(crate) producer: ThreadedProducer<Deliveries>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer>>>,
 }
 
@@ -218,24 +218,6 @@ impl TestClient {
             .map_err(|error| Error::from_kafka(CALL, error).at(topic, Some(partition)))
     }
 
-    /// How many partitions a topic has.
-    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<usize, Error> {
-        const CALL: &str = "partitions";
-        let metadata = self
-            .producer
-            .client()
-            .fetch_metadata(Some(check_name(CALL, topic)?), timeout)
-            .map_err(|error| Error::from_kafka(CALL, error).at(topic, None))?;
-        let unknown = Error::new(CALL, RDKafkaErrorCode::UnknownTopicOrPartition);
-        match metadata.topics().first() {
-            None => Err(unknown.at(topic, None)),
-            Some(found) => match found.error() {
-                Some(code) => Err(Error::new(CALL, code.into()).at(topic, None)),
-                None => Ok(found.partitions().len()),
-            },
-        }
-    }
-
     fn send(
         &self,
         mut record: BaseRecord<'_, [u8], [u8], Box<Report>>,
@@ -339,7 +321,7 @@ fn base_record<'a>(
 }
 
 /// rdkafka panics on a topic name that is no C string, or that librdkafka takes for none.
-fn check_name<'a>(call: &'static str, topic: &'a str) -> Result<&'a str, Error> {
+pub(crate) fn check_name<'a>(call: &'static str, topic: &'a str) -> Result<&'a str, Error> {
     if topic.contains('\0') || topic.len() > LONGEST_NAME {
         return Err(Error::new(call, RDKafkaErrorCode::InvalidArgument).at(topic, None));
     }
