@@ -127,8 +127,8 @@ defmodule OffBroadwayRustKafka.Producer do
   def handle_info({:off_broadway_rust_kafka, :pull}, %{next: :pull} = state), do: pull(state)
   def handle_info({:off_broadway_rust_kafka, :watch}, %{next: :stages} = state), do: watch(state)
 
-  def handle_info({:DOWN, ref, :process, _, _}, %{next: next} = state) when next != :never do
-    case Stages.down(state.stages, ref) do
+  def handle_info({:DOWN, ref, :process, pid, _}, %{next: next} = state) when next != :never do
+    case Stages.down(state.stages, ref, pid) do
       {:ok, stages} when next == :stages -> {:noreply, [], %{state | stages: stages, lost?: true}}
       {:ok, stages} -> {:noreply, [], watch_later(%{state | stages: stages, lost?: true})}
       :error -> {:noreply, [], state}
@@ -146,10 +146,10 @@ defmodule OffBroadwayRustKafka.Producer do
 
   # While a stage is down nothing is pulled: what Broadway dispatched to it would be lost. Once all
   # are up again, what the dead ones held and did not acknowledge is delivered anew.
-  @spec watch(t()) :: {:noreply, [Broadway.Message.t()], t()}
+  @spec watch(t()) :: {:noreply, [], t()}
   defp watch(state) do
     case Stages.watch(state.stages) do
-      {:all_up, stages} -> pull(redeliver(%{state | stages: stages}))
+      {:all_up, stages} -> {:noreply, [], redeliver(%{state | stages: stages})}
       {:some_down, stages} -> {:noreply, [], watch_later(%{state | stages: stages})}
     end
   end
@@ -160,14 +160,16 @@ defmodule OffBroadwayRustKafka.Producer do
     %{state | next: :stages}
   end
 
-  # A consumer that is closed has nothing to deliver any more.
+  # A consumer that is busy, or closed, is asked again.
   @spec redeliver(t()) :: t()
   defp redeliver(%{lost?: true} = state) do
-    _ = Native.attach(state.consumer, state.lane)
-    %{state | lost?: false}
+    case Native.attach(state.consumer, state.lane) do
+      :ok -> pull_later(%{state | lost?: false})
+      {:error, _} -> watch_later(state)
+    end
   end
 
-  defp redeliver(state), do: state
+  defp redeliver(state), do: pull_later(state)
 
   @spec pull(t()) :: {:noreply, [Broadway.Message.t()], t()}
   defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
@@ -178,12 +180,18 @@ defmodule OffBroadwayRustKafka.Producer do
     {:noreply, Message.from_runs(runs, consumer), state}
   end
 
-  # Through the mailbox, so that a long backlog does not keep demand and shutdown waiting.
+  @spec pull_later(t()) :: t()
+  defp pull_later(state), do: %{state | next: later()}
+
   @spec next(:more | :armed, non_neg_integer()) :: next()
   defp next(:armed, _demand), do: :wake
   defp next(:more, 0), do: :demand
+  defp next(:more, _demand), do: later()
 
-  defp next(:more, _demand) do
+  # Through the mailbox: a long backlog does not keep demand and shutdown waiting, and GenStage hears
+  # of a stage that is gone before it dispatches again.
+  @spec later() :: next()
+  defp later do
     send(self(), {:off_broadway_rust_kafka, :pull})
     :pull
   end

@@ -4,11 +4,12 @@ defmodule OffBroadwayRustKafka.Stages do
   # acknowledges what it held, nor what waited for it.
 
   @enforce_keys [:names]
-  defstruct @enforce_keys ++ [monitors: %{}]
+  defstruct @enforce_keys ++ [monitors: %{}, gone: []]
 
   @type t :: %__MODULE__{
           names: [GenServer.name()],
-          monitors: %{reference() => GenServer.name()}
+          monitors: %{reference() => GenServer.name()},
+          gone: [pid()]
         }
 
   @doc false
@@ -32,7 +33,8 @@ defmodule OffBroadwayRustKafka.Stages do
   def new(names), do: %__MODULE__{names: names}
 
   @doc false
-  # Watches those that are up and are not watched yet.
+  # Watches those that are up and are not watched yet. All are up only when each has also heard of
+  # those that are gone: one that has not would go on sending to them.
   @spec watch(t()) :: {:all_up | :some_down, t()}
   def watch(%__MODULE__{names: names, monitors: monitors} = stages) do
     watched = Map.values(monitors)
@@ -43,17 +45,37 @@ defmodule OffBroadwayRustKafka.Stages do
       end
 
     stages = %{stages | monitors: Map.merge(monitors, new)}
-    up? = map_size(stages.monitors) == length(names)
-    {if(up?, do: :all_up, else: :some_down), stages}
+
+    if map_size(stages.monitors) == length(names) and all_heard?(stages),
+      do: {:all_up, %{stages | gone: []}},
+      else: {:some_down, stages}
   end
 
   @doc false
   # One went down, if it was one of them.
-  @spec down(t(), reference()) :: {:ok, t()} | :error
-  def down(%__MODULE__{monitors: monitors} = stages, ref) do
+  @spec down(t(), reference(), pid()) :: {:ok, t()} | :error
+  def down(%__MODULE__{monitors: monitors, gone: gone} = stages, ref, pid) do
     case Map.pop(monitors, ref) do
       {nil, _} -> :error
-      {_, monitors} -> {:ok, %{stages | monitors: monitors}}
+      {_, monitors} -> {:ok, %{stages | monitors: monitors, gone: [pid | gone]}}
+    end
+  end
+
+  # A process monitors those that it sends to, and that monitor ends as the message of its end
+  # comes. The end of a process is told to one after another: it may be known here long before.
+  @spec all_heard?(t()) :: boolean()
+  defp all_heard?(%{gone: []}), do: true
+
+  defp all_heard?(%{gone: gone, names: names}),
+    do: Enum.all?([self() | Enum.map(names, &GenServer.whereis/1)], &heard?(&1, gone))
+
+  @spec heard?(pid() | nil, [pid()]) :: boolean()
+  defp heard?(nil, _gone), do: false
+
+  defp heard?(pid, gone) do
+    case Process.info(pid, :monitors) do
+      {:monitors, monitors} -> not Enum.any?(gone, &({:process, &1} in monitors))
+      nil -> false
     end
   end
 

@@ -17,7 +17,7 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   @type t :: %__MODULE__{name: atom(), group: String.t()}
 
   @options [:name, :group, :producer, :concurrency, :processors, :batchers] ++
-             [:handle, :handle_batch, :broadway, :history]
+             [:handle, :handle_batch, :broadway, :history, :tell]
 
   @doc """
   Starts a pipeline, for as long as the test runs.
@@ -26,7 +26,8 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   `:concurrency` how many there are, `:processors` options of the processors and `:batchers` the
   batchers, `:broadway` more of Broadway's. `:handle` does something to a message, in
   the processor, `:handle_batch` to the messages of a batch. `:history` records it
-  (`OffBroadwayRustKafka.History`), under the label `label/1`.
+  (`OffBroadwayRustKafka.History`), under the label `label/1`; with `tell: false` the test is not
+  told of messages, which may be too many.
   """
   @spec start(Kafka.t(), [String.t() | keyword()], keyword()) :: t()
   def start(kafka, topics, options \\ []) do
@@ -69,7 +70,7 @@ defmodule OffBroadwayRustKafka.TestPipeline do
 
     context = %{
       name: pipeline.name,
-      test: self(),
+      test: if(Keyword.get(options, :tell, true), do: self()),
       handle: options[:handle] || (& &1),
       handle_batch: options[:handle_batch] || (& &1)
     }
@@ -154,20 +155,24 @@ defmodule OffBroadwayRustKafka.TestPipeline do
         History.handled(given)
       end
 
-    send(context.test, {:handled, context.name, self(), message})
+    tell(context, {:handled, context.name, self(), message})
     message
   end
 
   @impl Broadway
   def handle_batch(_batcher, messages, _info, context) do
     messages = context.handle_batch.(messages)
-    send(context.test, {:batch, context.name, self(), messages})
+    tell(context, {:batch, context.name, self(), messages})
     messages
   end
 
   @impl Broadway
   def handle_failed(messages, context) do
-    send(context.test, {:failed, context.name, messages})
+    tell(context, {:failed, context.name, messages})
     messages
   end
+
+  @spec tell(%{test: pid() | nil}, tuple()) :: term()
+  defp tell(%{test: nil}, _event), do: :ok
+  defp tell(%{test: test}, event), do: send(test, event)
 end
