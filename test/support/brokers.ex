@@ -27,15 +27,16 @@ defmodule OffBroadwayRustKafka.Brokers do
   @doc """
   The cluster behind a proxy before each broker, for as long as the test runs.
 
-  The Kafka is for whom is to suffer: what a test does to the cluster itself goes to `kafka/0`.
+  This Kafka is for whom is to suffer; records come to the cluster by `kafka/0`, around the proxies.
   """
   @spec proxied() :: {Kafka.t(), %{id() => Proxy.t()}}
   def proxied do
+    places = Enum.zip([ids(), ports("proxied_brokers"), ports("proxy_targets")])
+
     proxies =
-      for {id, {at, to}} <-
-            Enum.zip(ids(), Enum.zip(ports("proxied_brokers"), ports("proxy_targets"))),
-          into: %{} do
-        child = Supervisor.child_spec({Proxy, at: at, to: to}, id: {Proxy, id})
+      for {id, at, to} <- places, into: %{} do
+        options = [at: at, to: to, seed: ExUnit.configuration()[:seed]]
+        child = Supervisor.child_spec({Proxy, options}, id: {Proxy, id})
         {id, ExUnit.Callbacks.start_supervised!(child)}
       end
 

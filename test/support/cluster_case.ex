@@ -14,7 +14,7 @@ defmodule OffBroadwayRustKafka.ClusterCase do
     quote do
       import OffBroadwayRustKafka.{Kafka, KafkaCase}
 
-      alias OffBroadwayRustKafka.{Brokers, Kafka, Source, TestClient, TestPipeline}
+      alias OffBroadwayRustKafka.{Brokers, Kafka, Proxy, Source, TestClient, TestPipeline}
 
       @moduletag :capture_log
       @moduletag :cluster
