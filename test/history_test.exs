@@ -59,6 +59,54 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     end
   end
 
+  test "a pipeline's messages go the same way with a history, whatever handlers make of them", %{
+    kafka: kafka,
+    history: history
+  } do
+    topic = create_topic(kafka, @partitions)
+    fill(kafka, topic, @partitions, @count)
+
+    pipeline =
+      TestPipeline.start(kafka, [topic],
+        history: history,
+        processors: [concurrency: 4],
+        batchers: [default: [concurrency: 2, batch_timeout: 20]],
+        handle:
+          &%{
+            &1
+            | metadata: %{own: &1.metadata.offset},
+              batch_key: :own,
+              data: &1.metadata.partition
+          }
+      )
+
+    await_committed(kafka, pipeline.group, each(topic, @partitions, @count))
+    %{name: name} = pipeline
+    :ok = Broadway.stop(name)
+    served = handlers(:handled, name) ++ handlers(:batch, name)
+    assert length(served) == 2 * @partitions * @count
+
+    processes = Enum.uniq(served)
+    assert length(for {{:handled, _}, _} <- processes, do: 1) == @partitions
+    assert length(for {{:batch, _}, _} <- processes, do: 1) == @partitions
+    assert length(Enum.uniq(for {{:handled, _}, pid} <- processes, do: pid)) == @partitions
+    assert length(Enum.uniq(for {{:batch, _}, pid} <- processes, do: pid)) == 2
+
+    asked(history, kafka, pipeline.group, topic)
+    Checker.assert_sound!(history, at_end: :all_committed, order: true)
+  end
+
+  # Which process served what, by the partition that a message has as its data.
+  defp handlers(kind, name) do
+    receive do
+      {^kind, ^name, pid, messages} ->
+        served = for message <- List.wrap(messages), do: {{kind, message.data}, pid}
+        served ++ handlers(kind, name)
+    after
+      0 -> []
+    end
+  end
+
   test "a node's history outlives its kill -9, and goes on with the next owner's", %{
     kafka: kafka,
     history: history

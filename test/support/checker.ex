@@ -101,58 +101,31 @@ defmodule OffBroadwayRustKafka.Checker do
       @options |> Keyword.merge(options) |> Keyword.validate!(Keyword.keys(@options)) |> Map.new()
 
     state = Replay.run(events, options)
+
+    if MapSet.size(state.groups) > 1,
+      do:
+        raise(
+          ArgumentError,
+          "a history is of one group, got: #{inspect(Enum.to_list(state.groups))}"
+        )
+
     {counts, missing} = Coverage.check(state)
 
     report =
-      %{produced: 0, delivered: 0, redelivered: 0, handled: 0, handled_twice: 0}
-      |> Map.merge(counts)
-      |> Map.merge(Map.take(state, [:had_to, :faults, :order_breaks]))
+      counts
+      |> Map.merge(Map.take(state, [:faults, :order_breaks]))
       |> Map.merge(%{events: length(events), members: MapSet.size(state.members)})
 
     found =
       Enum.reverse(state.violations) ++
-        suspects(state, events) ++ missing ++ budget(report, options)
+        suspects(state, events) ++ missing
 
-    violations = for violation <- Enum.take(found, @most), do: explained(violation, events)
+    violations =
+      for violation <- Enum.take(found, @most), do: Violation.explained(violation, events)
+
     ms = System.monotonic_time(:millisecond) - started
     {Map.merge(report, %{violations: length(found), ms: ms}), violations}
   end
-
-  @spec explained(Violation.t(), [History.event()]) :: Violation.t()
-  defp explained(violation, events), do: violation |> cause(events) |> Violation.sliced(events)
-
-  # What is committed or missing because of an ack that should have changed nothing.
-  @spec cause(Violation.t(), [History.event()]) :: Violation.t()
-  defp cause(%{invariant: :I1, epoch: epoch} = violation, events) when epoch != nil do
-    acks = for {_, _, :acked, _, _, _} = ack <- of_place(violation, events), do: ack
-
-    covering =
-      for {_, _, _, _, other, spans} <- acks, Spans.member?(spans, violation.offset), do: other
-
-    own = for {_, member, _, _, ^epoch, spans} <- acks, member == violation.member, do: spans
-    own = Enum.concat(own)
-
-    cond do
-      covering != [] -> %{violation | invariant: :I5, text: violation.text <> " in this epoch"}
-      Spans.count(own) > own |> Spans.union() |> Spans.count() -> %{violation | invariant: :I6}
-      true -> violation
-    end
-  end
-
-  defp cause(%{invariant: :I2} = violation, events) do
-    acked? =
-      Enum.any?(of_place(violation, events), fn {_, _, kind, _, _, spans} ->
-        kind == :acked and Spans.member?(spans, violation.offset)
-      end)
-
-    if acked?, do: %{violation | invariant: :I6}, else: violation
-  end
-
-  defp cause(violation, _events), do: violation
-
-  @spec of_place(Violation.t(), [History.event()]) :: [History.event()]
-  defp of_place(%{place: place, at: at}, events),
-    do: for({time, _, _, ^place, _, _} = event <- events, at == nil or time <= at, do: event)
 
   @spec suspects(State.t(), [History.event()]) :: [Violation.t()]
   defp suspects(%{suspects: []}, _events), do: []
@@ -160,8 +133,9 @@ defmodule OffBroadwayRustKafka.Checker do
   defp suspects(state, events) do
     for {track, offset, time} <- state.suspects |> Enum.reverse() |> Enum.take(@most),
         violation = struct!(violation(track), offset: offset, at: time),
-        {acked_at, member, :acked, _, epoch, spans} <- of_place(violation, events),
-        member == track.member and epoch == track.epoch and acked_at < time - @grace_ns,
+        {acked_at, member, :acked, place, epoch, spans} <- events,
+        {member, place, epoch} == {track.member, track.place, track.epoch},
+        acked_at < time - @grace_ns,
         Spans.member?(spans, offset),
         do: %{violation | text: "#{offset} is delivered again, and was acked"}
   end
@@ -169,11 +143,4 @@ defmodule OffBroadwayRustKafka.Checker do
   @spec violation(State.track()) :: Violation.t()
   defp violation(track),
     do: struct!(%Violation{invariant: :I3, text: ""}, Map.take(track, [:place, :member, :epoch]))
-
-  @spec budget(report(), map()) :: [Violation.t()]
-  defp budget(report, %{redelivered: redelivered}) do
-    most = if redelivered == :had_to, do: report.had_to, else: redelivered
-    text = "#{report.redelivered} records were delivered again, of #{most} that may be"
-    if report.redelivered > most, do: [%Violation{invariant: :again, text: text}], else: []
-  end
 end

@@ -18,11 +18,11 @@ defmodule OffBroadwayRustKafka.History do
   # What the group member tells comes from its telemetry, which may be a little late: of what
   # happened at once, its events come last.
   #
-  # Events are `{time, member, kind, place, epoch, value}`, one for each partition; see `t:kind/0`.
+  # A history is of one group. Events are `{time, member, kind, place, epoch, value}`, one for each partition; see `t:kind/0`.
   # A member is a string: the pipeline's label, "#" and which incarnation of its consumer it is.
 
   alias OffBroadwayRustKafka.{Kafka, TestClient}
-  alias OffBroadwayRustKafka.History.{Sink, Spans}
+  alias OffBroadwayRustKafka.History.{Acknowledger, Sink, Spans}
 
   @enforce_keys [:table, :keeper]
   defstruct @enforce_keys
@@ -87,17 +87,12 @@ defmodule OffBroadwayRustKafka.History do
 
   @doc "For a handler: this message was handled. Of a message that no history is kept of, nothing."
   @spec handled(Broadway.Message.t()) :: :ok
-  def handled(
-        %{acknowledger: {__MODULE__.Acknowledger, {_, {sink, member}}, {_, epoch, offset}}} =
-          message
-      ) do
-    Sink.handled(sink, member, place(message), epoch, offset)
+  def handled(%{acknowledger: {Acknowledger, {_consumer, tag}, {slot, epoch, offset}}}) do
+    {sink, member, _places} = tag
+    Sink.handled(sink, member, Acknowledger.place(tag, slot), epoch, offset)
   end
 
   def handled(_message), do: :ok
-
-  @spec place(Broadway.Message.t()) :: place()
-  def place(%{metadata: %{topic: topic, partition: partition}}), do: {topic, partition}
 
   @doc "Something goes wrong now, as a process that is killed. Say so before it does."
   @spec fault(t(), term(), member() | nil) :: :ok

@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   @moduledoc false
   # Goes through a history once, in the order of time.
 
-  alias OffBroadwayRustKafka.Checker.{Clock, Rules, State, Unacked, Violation}
+  alias OffBroadwayRustKafka.Checker.{Clock, Committing, Delivering, State, Unacked, Violation}
   alias OffBroadwayRustKafka.History
   alias OffBroadwayRustKafka.History.Spans
 
@@ -12,32 +12,33 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     until = if events == [], do: 0, else: events |> List.last() |> elem(0)
 
     for {_, track} <- state.tracks, reduce: state do
-      state -> Rules.waited(state, track, nil, until)
+      state -> Delivering.waited(state, track, nil, until)
     end
   end
 
   @spec step(History.event(), State.t()) :: State.t()
   defp step({time, member, :assigned, place, epoch, start}, state) do
     state = state |> counted(member, place, start) |> State.began(member, place, epoch, time)
-    at = State.place(state, place)
-    track = State.track(state, member, place)
+    committed = State.place(state, place).committed
 
-    track = %{
-      track
-      | start: start,
-        last: max(track.last, start - 1),
-        top: max(track.top, start - 1)
-    }
+    state =
+      State.update_place(state, place, &%{&1 | owner: {member, time}, start: &1.start || start})
 
-    state
-    |> State.update_place(place, &%{&1 | owner: {member, time}, start: &1.start || start})
-    |> State.ready(track, time)
-    |> starts(track, at.committed, time)
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track ->
+        state
+        |> State.ready(State.starts(track, start), time)
+        |> starts(track, start, committed, time)
+
+      _newer ->
+        state
+    end
   end
 
   defp step({time, member, kind, place, epoch, _unacked}, state) when kind in [:revoked, :lost] do
     case State.track(state, member, place) do
-      %{epoch: ^epoch} = track -> State.ended(state, track, time)
+      %{epoch: ^epoch} = track when kind == :lost -> State.ended(state, track, time)
+      %{epoch: ^epoch} = track -> state |> State.closed(track) |> State.ended(track, time)
       _another -> state
     end
   end
@@ -57,26 +58,23 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     state =
       state
       |> State.began(member, place, epoch, time)
-      |> State.update_place(place, &%{&1 | delivered: [spans | &1.delivered]})
-      |> Rules.emitted(member, lane, spans, time)
+      |> State.saw(:delivered, place, spans)
+      |> Delivering.emitted(member, lane, spans, time)
 
     case State.track(state, member, place) do
-      %{epoch: ^epoch} = track -> Rules.deliver(state, track, lane, spans, time)
-      _newer -> state
+      %{epoch: ^epoch} = track -> Delivering.deliver(state, track, lane, spans, time)
+      _newer -> State.had_to(state, place, spans)
     end
   end
 
-  defp step({time, member, :handled, place, epoch, spans}, state) do
-    state = State.update_place(state, place, &%{&1 | handled: [spans | &1.handled]})
-
-    case State.track(state, member, place) do
-      %{epoch: ^epoch} = track -> Rules.handle(state, track, spans, time)
-      _another -> state
-    end
-  end
+  defp step({time, member, :handled, place, epoch, spans}, state),
+    do:
+      state
+      |> State.saw(:handled, place, spans)
+      |> Delivering.handle(member, place, epoch, spans, time)
 
   defp step({time, member, :acked, place, epoch, spans}, state) do
-    state = State.update_place(state, place, &%{&1 | acked: [spans | &1.acked]})
+    state = State.saw(state, :acked, place, spans)
 
     case State.track(state, member, place) do
       %{epoch: ^epoch} = track ->
@@ -88,11 +86,21 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     end
   end
 
-  defp step({time, member, :committed, place, _, {offset, latency_us}}, state),
-    do: Rules.commit(state, member, place, offset, time - latency_us * 1_000, time)
+  defp step({time, member, :committed, place, _, {offset, latency_us}}, state) do
+    commit = %{member: member, place: place, offset: offset, time: time}
+    Committing.commit(state, Map.put(commit, :sent_at, time - latency_us * 1_000))
+  end
 
-  defp step({_time, _member, :reset, place, _, _}, state),
-    do: State.update_place(state, place, &%{&1 | committed: nil, broker: nil})
+  # A position that did not exist any more. The epoch that begins there is not told of.
+  defp step({_time, member, :reset, place, _, {_from, to}}, state) do
+    state = State.update_place(state, place, &%{&1 | committed: nil, broker: nil})
+
+    case State.track(state, member, place) do
+      nil -> state
+      %{start: nil} = track -> State.put_track(state, State.starts(track, to))
+      track -> State.put_track(state, %{track | reset_to: to})
+    end
+  end
 
   defp step({time, _, :broker, place, _, offset}, state) when offset != nil do
     at = State.place(state, place)
@@ -110,7 +118,8 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     state =
       State.update_place(state, place, fn at ->
         {_, last} = List.last(produced, {0, -1})
-        %{at | produced: [produced | at.produced], next: max(at.next || 0, last + 1)}
+        ends = %{next: max(at.next || 0, last + 1), end: max(at.end || 0, next)}
+        Map.merge(%{at | produced: [produced | at.produced]}, ends)
       end)
 
     for {{_, ^place}, track} <- state.tracks, reduce: state do
@@ -119,9 +128,10 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   end
 
   # A consumer that starts takes the place of the one before it.
-  defp step({time, member, :started, _, _, _}, state) do
+  defp step({time, member, :started, _, _, group}, state) do
     label = History.label(member)
-    state = %{state | members: MapSet.put(state.members, member)}
+    members = MapSet.put(state.members, member)
+    state = %{state | members: members, groups: MapSet.put(state.groups, group)}
     State.end_all(state, &(&1 != member and History.label(&1) == label), time)
   end
 
@@ -129,7 +139,11 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     do: %{state | draining: MapSet.put(state.draining, member)}
 
   defp step({time, member, :stopped, _, _, _}, state),
-    do: state |> State.end_all(&(&1 == member), time) |> Rules.stopped(member, time)
+    do:
+      state
+      |> State.close_all(member)
+      |> State.end_all(&(&1 == member), time)
+      |> Committing.stopped(member, time)
 
   defp step({time, label, :gone, _, _, _}, state),
     do: state |> State.end_all(&(History.label(&1) == label), time) |> State.cause(time)
@@ -176,12 +190,12 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     end
   end
 
-  @spec starts(State.t(), State.track(), integer() | nil, integer()) :: State.t()
-  defp starts(%{options: %{fencing: true}} = state, %{start: start} = track, committed, time)
+  @spec starts(State.t(), State.track(), integer(), integer() | nil, integer()) :: State.t()
+  defp starts(%{options: %{fencing: true}} = state, track, start, committed, time)
        when committed != nil and start < committed do
     text = "it starts at #{start}, and #{committed} is committed"
     State.flag(state, track, :rewind, start, time, text)
   end
 
-  defp starts(state, _track, _committed, _time), do: state
+  defp starts(state, _track, _start, _committed, _time), do: state
 end

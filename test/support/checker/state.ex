@@ -10,8 +10,8 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @enforce_keys [:options, :unacked]
   defstruct @enforce_keys ++
               [tracks: %{}, places: %{}, clock: %Clock{}, next_id: 0, cause_at: nil] ++
-              [draining: MapSet.new(), closed: [], members: MapSet.new()] ++
-              [had_to: 0, faults: 0, order_breaks: 0, violations: [], suspects: []]
+              [draining: MapSet.new(), closed: [], members: MapSet.new(), groups: MapSet.new()] ++
+              [seen: %{}, handled: %{}, faults: 0, order_breaks: 0, violations: [], suspects: []]
 
   @type t :: %__MODULE__{}
   @type place :: map()
@@ -25,7 +25,9 @@ defmodule OffBroadwayRustKafka.Checker.State do
     spans: [],
     lane: nil,
     waiting: nil,
-    handled: -1,
+    began_at: nil,
+    attempt_at: nil,
+    reset_to: nil,
     counted?: false,
     ended_at: nil,
     flagged: []
@@ -39,10 +41,10 @@ defmodule OffBroadwayRustKafka.Checker.State do
     owner: nil,
     start: nil,
     next: nil,
-    produced: [],
-    delivered: [],
-    handled: [],
-    acked: []
+    end: nil,
+    had_to: 0,
+    jumps: [],
+    produced: []
   }
 
   @spec new(map()) :: t()
@@ -55,6 +57,20 @@ defmodule OffBroadwayRustKafka.Checker.State do
   def update_place(state, place, update),
     do: %{state | places: Map.put(state.places, place, update.(place(state, place)))}
 
+  @doc "Keeps which records of a partition were delivered, handled or acked, as often as they were."
+  @spec saw(t(), :delivered | :handled | :acked, History.place(), Spans.t()) :: t()
+  def saw(state, kind, place, spans) do
+    key = {kind, place}
+
+    case state.seen do
+      %{^key => seen} -> %{state | seen: %{state.seen | key => Spans.append(seen, spans)}}
+      seen -> %{state | seen: Map.put(seen, key, Spans.append([], spans))}
+    end
+  end
+
+  @spec seen(t(), :delivered | :handled | :acked, History.place()) :: Spans.t()
+  def seen(state, kind, place), do: Map.get(state.seen, {kind, place}, [])
+
   @spec track(t(), History.member(), History.place()) :: track() | nil
   def track(state, member, place), do: Map.get(state.tracks, {member, place})
 
@@ -66,27 +82,39 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @spec began(t(), History.member(), History.place(), non_neg_integer(), integer()) :: t()
   def began(state, member, place, epoch, time) do
     case track(state, member, place) do
-      %{epoch: known} when known >= epoch -> state
-      nil -> begin(state, member, place, epoch)
-      before -> state |> ended(before, time) |> begin(member, place, epoch)
+      %{epoch: known} when known >= epoch ->
+        state
+
+      before ->
+        state = if before, do: ended(state, before, time), else: state
+        own = %{id: state.next_id, member: member, place: place, epoch: epoch, began_at: time}
+        track = Map.merge(@track, own)
+        track = if before && before.reset_to, do: starts(track, before.reset_to), else: track
+        put_track(%{state | next_id: state.next_id + 1}, track)
     end
   end
 
-  @spec begin(t(), History.member(), History.place(), non_neg_integer()) :: t()
-  defp begin(state, member, place, epoch) do
-    own = %{id: state.next_id, member: member, place: place, epoch: epoch}
-    put_track(%{state | next_id: state.next_id + 1}, Map.merge(@track, own))
-  end
+  @doc "The first offset of an assignment is known."
+  @spec starts(track(), integer()) :: track()
+  def starts(track, start),
+    do: %{track | start: start, last: max(track.last, start - 1), top: max(track.top, start - 1)}
 
   @doc "It is given up, lost, or its member is gone; what it delivered beyond the commit comes again."
   @spec ended(t(), track(), integer()) :: t()
   def ended(state, %{ended_at: nil} = track, time) do
-    closed = if track.member in state.draining, do: [track | state.closed], else: state.closed
     track = %{track | ended_at: time, waiting: nil}
-    count(%{state | closed: closed}, track, place(state, track.place).committed)
+    count(state, track, place(state, track.place).committed)
   end
 
   def ended(state, _track, _time), do: state
+
+  @doc "A member that stops gives it up: what it has committed of it is looked at when it has."
+  @spec closed(t(), track()) :: t()
+  def closed(state, %{ended_at: nil, member: member} = track) do
+    if member in state.draining, do: %{state | closed: [track | state.closed]}, else: state
+  end
+
+  def closed(state, _track), do: state
 
   @doc "Counts what a track delivered from `from` on, as its next owner has to begin there."
   @spec count(t(), track(), integer() | nil) :: t()
@@ -95,14 +123,26 @@ defmodule OffBroadwayRustKafka.Checker.State do
   def count(state, track, from) do
     from = from || 0
     above = Enum.take_while(track.spans, fn {_, last} -> last >= from end)
-    again = above |> Enum.map(fn {first, last} -> {max(first, from), last} end) |> Spans.count()
-    put_track(%{state | had_to: state.had_to + again}, %{track | counted?: true})
+    again = for {first, last} <- above, do: {max(first, from), last}
+    state |> had_to(track.place, again) |> put_track(%{track | counted?: true})
   end
+
+  @doc "These have to be delivered again."
+  @spec had_to(t(), History.place(), Spans.t()) :: t()
+  def had_to(state, place, spans),
+    do: update_place(state, place, &%{&1 | had_to: &1.had_to + Spans.count(spans)})
 
   @spec end_all(t(), (History.member() -> boolean()), integer()) :: t()
   def end_all(state, whose, time) do
     for {{member, _}, track} <- state.tracks, whose.(member), reduce: state do
       state -> ended(state, track, time)
+    end
+  end
+
+  @spec close_all(t(), History.member()) :: t()
+  def close_all(state, member) do
+    for {{^member, _}, track} <- state.tracks, reduce: state do
+      state -> closed(state, track)
     end
   end
 

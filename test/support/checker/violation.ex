@@ -1,7 +1,8 @@
 defmodule OffBroadwayRustKafka.Checker.Violation do
   @moduledoc false
-  # What broke, where, and the shortest slice of the history that shows it.
+  # What broke, where, and the slice of the history that shows it, for a reader.
 
+  alias OffBroadwayRustKafka.Checker.Slice
   alias OffBroadwayRustKafka.History
   alias OffBroadwayRustKafka.History.Spans
 
@@ -20,85 +21,81 @@ defmodule OffBroadwayRustKafka.Checker.Violation do
           slice: [History.event()]
         }
 
-  # Of what happened to one offset, no more than this is shown.
-  @most_lines 12
-
-  @doc "With its slice."
-  @spec sliced(t(), [History.event()]) :: t()
-  def sliced(violation, events) do
-    core = Enum.filter(events, &core?(&1, violation))
-    frame = Enum.filter(events, &frame?(&1, violation, core))
-
-    %{
-      violation
-      | slice: (core ++ frame) |> Enum.uniq() |> Enum.sort_by(&elem(&1, 0)) |> shorten()
-    }
+  @doc "With the reason that its history shows, and that history."
+  @spec explained(t(), [History.event()]) :: t()
+  def explained(violation, events) do
+    violation = violation |> located(events) |> caused(events)
+    %{violation | slice: Slice.of(violation, events)}
   end
 
-  @spec core?(History.event(), t()) :: boolean()
-  defp core?({time, _, _, _, _, _}, %{at: at}) when at != nil and time > at, do: false
+  # What is missing at the end is missing since the group went past it.
+  @spec located(t(), [History.event()]) :: t()
+  defp located(%{at: nil, place: place, offset: offset, invariant: invariant} = violation, events)
+       when invariant in [:I1, :I2, :lost] do
+    at =
+      Enum.find_value(events, fn
+        {time, _, :committed, ^place, _, {next, _}} when next > offset -> time
+        {time, _, :broker, ^place, _, next} when next != nil and next > offset -> time
+        _other -> nil
+      end)
 
-  defp core?({time, member, kind, _, _, value}, %{lane: lane, member: member, at: at})
-       when lane != nil and kind in [:lane, :demanded, :delivered],
-       do: lane(value) == lane and (kind == :lane or at - time < 1_000_000_000)
-
-  defp core?(_event, %{lane: lane}) when lane != nil, do: false
-
-  defp core?({_, _, kind, place, _, value}, %{place: place, offset: offset})
-       when kind in [:delivered, :handled, :acked] and offset != nil,
-       do: value |> spans() |> Spans.member?(offset)
-
-  defp core?({time, _, kind, place, _, _}, %{place: place, at: time})
-       when kind not in [:delivered, :handled, :acked],
-       do: true
-
-  defp core?({time, _, kind, nil, _, _}, %{place: nil, at: time}) when kind in [:queued, :called],
-    do: true
-
-  defp core?(_event, _violation), do: false
-
-  # The assignments that it happened in, and what went wrong meanwhile.
-  @spec frame?(History.event(), t(), [History.event()]) :: boolean()
-  defp frame?({time, _, _, _, _, _}, %{at: at}, _core) when at != nil and time > at, do: false
-
-  defp frame?({_, member, kind, place, epoch, _}, %{place: place} = violation, core)
-       when kind in [:assigned, :revoked, :lost] and place != nil do
-    {member, epoch} == {violation.member, violation.epoch} or
-      Enum.any?(core, &match?({_, ^member, _, _, ^epoch, _}, &1))
+    %{violation | at: at}
   end
 
-  defp frame?({time, _, kind, _, _, _}, _violation, [{first, _, _, _, _, _} | _])
-       when kind in [:fault, :gone],
-       do: time >= first
+  defp located(violation, _events), do: violation
 
-  defp frame?(_event, _violation, _core), do: false
+  # An ack that should have changed nothing: of another epoch (I5), or twice, or of what was not
+  # delivered (I6).
+  @spec caused(t(), [History.event()]) :: t()
+  defp caused(%{invariant: :I1, epoch: epoch, member: member} = violation, events)
+       when epoch != nil do
+    acks = acks(violation, events)
+    own = for {_, ^member, _, _, ^epoch, spans} <- acks, span <- spans, do: span
 
-  @spec shorten([History.event()]) :: [History.event()]
-  defp shorten(events) when length(events) <= @most_lines, do: events
+    cond do
+      Enum.any?(acks, &Spans.member?(elem(&1, 5), violation.offset)) ->
+        %{violation | invariant: :I5, text: violation.text <> " in this epoch"}
 
-  defp shorten(events),
-    do: Enum.take(events, div(@most_lines, 3)) ++ Enum.take(events, -div(2 * @most_lines, 3))
+      Spans.count(own) > own |> Spans.union() |> Spans.count() ->
+        %{violation | invariant: :I6}
 
-  @doc "For a reader, one line an event."
+      true ->
+        violation
+    end
+  end
+
+  defp caused(%{invariant: :I2} = violation, events) do
+    acked? = Enum.any?(acks(violation, events), &Spans.member?(elem(&1, 5), violation.offset))
+    if acked?, do: %{violation | invariant: :I6}, else: violation
+  end
+
+  defp caused(violation, _events), do: violation
+
+  @spec acks(t(), [History.event()]) :: [History.event()]
+  defp acks(%{place: place, at: at}, events),
+    do: for({time, _, :acked, ^place, _, _} = ack <- events, at == nil or time <= at, do: ack)
+
+  @doc "What broke, and below it a line for each event."
   @spec format(t()) :: String.t()
   def format(%{slice: slice} = violation) do
     start = if slice == [], do: 0, else: slice |> hd() |> elem(0)
+    place = if violation.place, do: [" of ", place_text(violation.place)], else: []
     lines = Enum.map(slice, &["\n    " | line(&1, start)])
-    IO.iodata_to_binary(["#{violation.invariant}: #{violation.text}" | lines])
+    IO.iodata_to_binary(["#{violation.invariant}", place, ": ", violation.text | lines])
   end
 
   @spec line(History.event(), integer()) :: iodata()
   defp line({time, member, kind, place, epoch, value}, start) do
     ms = :erlang.float_to_binary((time - start) / 1_000_000, decimals: 3)
+    place = if place, do: place_text(place)
     epoch = if epoch, do: "epoch #{epoch}"
 
-    ["+#{ms} ms", member, Atom.to_string(kind), place_text(place), epoch, value_text(kind, value)]
-    |> Enum.reject(&(&1 in [nil, ""]))
+    ["+#{ms} ms", member, Atom.to_string(kind), place, epoch, value_text(kind, value)]
+    |> Enum.reject(&(&1 == nil))
     |> Enum.intersperse("  ")
   end
 
-  @spec place_text(History.place() | nil) :: String.t() | nil
-  def place_text(nil), do: nil
+  @spec place_text(History.place()) :: String.t()
   def place_text({topic, partition}), do: "#{topic}/#{partition}"
 
   @spec value_text(atom(), term()) :: String.t() | nil
@@ -107,7 +104,7 @@ defmodule OffBroadwayRustKafka.Checker.Violation do
   defp value_text(kind, spans) when kind in [:handled, :acked], do: Spans.text(spans)
   defp value_text(:assigned, start), do: "from #{start}"
   defp value_text(kind, count) when kind in [:revoked, :lost], do: "#{count} unacked"
-  defp value_text(:committed, {offset, _}), do: "#{offset}"
+  defp value_text(:committed, {offset, _latency_us}), do: "#{offset}"
   defp value_text(:demanded, {lane, count}), do: "#{count} on lane #{lane}"
   defp value_text(:produced, {first, next, []}), do: "#{first}..#{next - 1}"
 
@@ -116,12 +113,4 @@ defmodule OffBroadwayRustKafka.Checker.Violation do
 
   defp value_text(_kind, value) when is_binary(value), do: value
   defp value_text(_kind, value), do: inspect(value)
-
-  @spec spans(term()) :: Spans.t()
-  defp spans({_lane, spans}), do: spans
-  defp spans(spans), do: spans
-
-  @spec lane(term()) :: non_neg_integer()
-  defp lane({lane, _}), do: lane
-  defp lane(lane), do: lane
 end

@@ -6,31 +6,43 @@ defmodule OffBroadwayRustKafka.History.Member do
   use GenServer
 
   alias OffBroadwayRustKafka.{Consumer, History, Telemetry}
-  alias OffBroadwayRustKafka.History.Sink
+  alias OffBroadwayRustKafka.History.{Acknowledger, Sink}
 
-  @enforce_keys [:sink, :label, :name, :incarnation]
+  @enforce_keys [:sink, :label, :name, :group, :incarnation, :places]
   defstruct @enforce_keys
 
   @type t :: %__MODULE__{
           sink: Sink.t(),
           label: String.t(),
           name: term(),
-          incarnation: :atomics.atomics_ref()
+          group: String.t(),
+          incarnation: :atomics.atomics_ref(),
+          places: :ets.tid()
         }
 
   @doc "Of a pipeline of this name; its label is given, or says which node this is."
-  @spec new(%{sink: Sink.t(), label: String.t() | :node}, term()) :: t()
-  def new(%{sink: sink, label: label}, name) do
-    label = if label == :node, do: node_label(System.pid()), else: label
-    %__MODULE__{sink: sink, label: label, name: name, incarnation: :atomics.new(1, [])}
+  @spec new(%{sink: Sink.t(), label: String.t() | :node}, term(), String.t()) :: t()
+  def new(%{sink: sink, label: label}, name, group) do
+    %__MODULE__{
+      sink: sink,
+      label: if(label == :node, do: node_label(System.pid()), else: label),
+      name: name,
+      group: group,
+      incarnation: :atomics.new(1, []),
+      places: :ets.new(__MODULE__, [:public, read_concurrency: true])
+    }
   end
 
   @spec node_label(os_pid :: String.t()) :: String.t()
   def node_label(os_pid), do: "node-" <> os_pid
 
-  @spec current(t()) :: {Sink.t(), History.member()}
-  def current(%__MODULE__{} = member),
-    do: {member.sink, "#{member.label}##{:atomics.get(member.incarnation, 1)}"}
+  @doc "For the messages of the consumer that is running now."
+  @spec tag(t()) :: Acknowledger.tag()
+  def tag(member), do: {member.sink, current(member), member.places}
+
+  @spec current(t()) :: History.member()
+  defp current(%{label: label, incarnation: incarnation}),
+    do: "#{label}##{:atomics.get(incarnation, 1)}"
 
   @doc "The children of a pipeline, with this one before them."
   @spec children(t(), [Supervisor.child_spec() | tuple()]) :: [Supervisor.child_spec()]
@@ -56,7 +68,7 @@ defmodule OffBroadwayRustKafka.History.Member do
   @spec start_consumer(t(), {module(), atom(), list()}) :: GenServer.on_start()
   def start_consumer(member, {module, function, arguments}) do
     :atomics.add(member.incarnation, 1, 1)
-    write(member, :started, nil, nil, nil)
+    write(member, :started, nil, nil, member.group)
     apply(module, function, arguments)
   end
 
@@ -123,8 +135,7 @@ defmodule OffBroadwayRustKafka.History.Member do
 
   @spec write(t(), atom(), History.place() | nil, term(), term()) :: :ok
   defp write(member, kind, place, epoch, value) do
-    {sink, name} = current(member)
-    Sink.write(sink, name, kind, place, epoch, value)
+    Sink.write(member.sink, current(member), kind, place, epoch, value)
   end
 
   @spec id() :: term()

@@ -4,43 +4,51 @@ defmodule OffBroadwayRustKafka.History.Producer do
 
   use GenStage
 
-  alias OffBroadwayRustKafka.{History, Native, Producer}
+  alias Broadway.Message
   alias OffBroadwayRustKafka.History.{Acknowledger, Member, Sink, Spans}
+  alias OffBroadwayRustKafka.Producer
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:sink, :member, :lane, :state]
+  @enforce_keys [:tag, :lane, :state]
   defstruct @enforce_keys
 
-  @type t :: %__MODULE__{
-          sink: Sink.t(),
-          member: History.member(),
-          lane: non_neg_integer(),
-          state: term()
-        }
+  @type t :: %__MODULE__{tag: Acknowledger.tag(), lane: non_neg_integer(), state: term()}
 
   @impl Broadway.Producer
   def prepare_for_start(module, broadway) do
     {__MODULE__, given} = broadway[:producer][:module]
     {history, given} = Keyword.pop!(given, :history)
-    member = Member.new(history, broadway[:name])
+    member = Member.new(history, broadway[:name], given[:group_id])
     broadway = put_in(broadway[:producer][:module], {Producer, given})
     {children, broadway} = Producer.prepare_for_start(module, broadway)
     {Producer, left} = broadway[:producer][:module]
 
-    {Member.children(member, children),
-     put_in(broadway[:producer][:module], {__MODULE__, [history: member] ++ left})}
+    broadway =
+      broadway
+      |> put_in([:producer, :module], {__MODULE__, [history: member] ++ left})
+      |> Keyword.update!(:processors, &unwrapped/1)
+      |> Keyword.update(:batchers, [], &unwrapped/1)
+
+    {Member.children(member, children), broadway}
+  end
+
+  # Messages are routed as they would be without a history.
+  @spec unwrapped(keyword()) :: keyword()
+  defp unwrapped(stages) do
+    for {key, options} <- stages do
+      {key, Keyword.update!(options, :partition_by, fn own -> &own.(Acknowledger.unwrap(&1)) end)}
+    end
   end
 
   @impl GenStage
   def init(options) do
     {member, options} = Keyword.pop!(options, :history)
-    {sink, name} = Member.current(member)
+    tag = Member.tag(member)
     lane = options[:broadway][:index]
-    Sink.write(sink, name, :lane, nil, nil, lane)
-
-    with {:producer, state} <- Producer.init(options),
-         do: {:producer, %__MODULE__{sink: sink, member: name, lane: lane, state: state}}
+    own = %__MODULE__{tag: tag, lane: lane, state: nil}
+    write(own, :lane, lane)
+    with {:producer, state} <- Producer.init(options), do: {:producer, %{own | state: state}}
   end
 
   @impl GenStage
@@ -74,37 +82,23 @@ defmodule OffBroadwayRustKafka.History.Producer do
   defp record({:reply, reply, messages, state}, own),
     do: {:reply, reply, emitted(messages, own), %{own | state: state}}
 
-  @spec emitted([Broadway.Message.t()], t()) :: [Broadway.Message.t()]
+  @spec emitted([Message.t()], t()) :: [Message.t()]
   defp emitted([], _own), do: []
 
-  defp emitted(messages, own) do
+  defp emitted(messages, %{tag: {sink, member, _} = tag, lane: lane}) do
     messages
-    |> Enum.chunk_by(&{History.place(&1), epoch(&1)})
-    |> Enum.each(fn [message | _] = run ->
-      spans = run |> Enum.map(&offset/1) |> Spans.of_run()
-
-      Sink.write(
-        own.sink,
-        own.member,
-        :delivered,
-        History.place(message),
-        epoch(message),
-        {own.lane, spans}
-      )
+    |> Enum.chunk_by(fn %{acknowledger: {_, _, {slot, epoch, _}}} -> {slot, epoch} end)
+    |> Enum.each(fn [%{acknowledger: {_, _, {slot, epoch, _}}, metadata: metadata} | _] = run ->
+      place = {metadata.topic, metadata.partition}
+      Acknowledger.put_place(tag, slot, place)
+      spans = Spans.of_run(for %{acknowledger: {_, _, {_, _, offset}}} <- run, do: offset)
+      Sink.write(sink, member, :delivered, place, epoch, {lane, spans})
     end)
 
-    for %{acknowledger: {module, consumer, data}} = message <- messages do
-      OffBroadwayRustKafka.Acknowledger = module
-      %{message | acknowledger: {Acknowledger, {consumer, {own.sink, own.member}}, data}}
-    end
+    Enum.map(messages, &Acknowledger.wrap(&1, tag))
   end
 
   @spec write(t(), atom(), term()) :: :ok
-  defp write(own, kind, value), do: Sink.write(own.sink, own.member, kind, nil, nil, value)
-
-  @spec epoch(Broadway.Message.t()) :: Native.epoch()
-  defp epoch(%{acknowledger: {_, _, {_, epoch, _}}}), do: epoch
-
-  @spec offset(Broadway.Message.t()) :: Native.offset()
-  defp offset(%{acknowledger: {_, _, {_, _, offset}}}), do: offset
+  defp write(%{tag: {sink, member, _}}, kind, value),
+    do: Sink.write(sink, member, kind, nil, nil, value)
 end

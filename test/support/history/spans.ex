@@ -24,6 +24,14 @@ defmodule OffBroadwayRustKafka.History.Spans do
 
   defp of_run([], first, last, spans), do: Enum.reverse(spans, [{first, last}])
 
+  @doc "Onto spans with the newest first; what goes on where the newest ends makes it longer."
+  @spec append(t(), t()) :: t()
+  def append([{from, to} | before], [{first, last} | rest]) when first == to + 1,
+    do: append([{from, last} | before], rest)
+
+  def append(before, [span | rest]), do: append([span | before], rest)
+  def append(before, []), do: before
+
   @spec union(t()) :: t()
   def union(spans), do: spans |> Enum.sort() |> join([])
 
@@ -48,9 +56,6 @@ defmodule OffBroadwayRustKafka.History.Spans do
       true -> difference(rest, all)
     end
   end
-
-  @spec intersection(t(), t()) :: t()
-  def intersection(spans, other), do: difference(spans, difference(spans, other))
 
   @spec between(t(), integer(), integer()) :: t()
   def between(spans, from, next) do
