@@ -6,7 +6,7 @@ defmodule Soak.Judge do
   alias OffBroadwayRustKafka.{Checker, History, Kafka, TestClient}
   alias OffBroadwayRustKafka.Checker.Violation
   alias OffBroadwayRustKafka.History.Spans
-  alias Soak.World
+  alias Soak.{Load, World}
 
   @type stuck :: [{History.place(), committed :: integer() | nil, next :: non_neg_integer()}]
   @type verdict :: %{
@@ -15,7 +15,8 @@ defmodule Soak.Judge do
           had_to: non_neg_integer(),
           lost: non_neg_integer(),
           stuck: stuck(),
-          violations: [String.t()],
+          violations: non_neg_integer(),
+          texts: [String.t()],
           events: [History.event()]
         }
 
@@ -71,7 +72,20 @@ defmodule Soak.Judge do
     report
     |> Map.take([:redelivered, :had_to])
     |> Map.merge(%{records: report.produced, lost: lost(events), stuck: stuck, events: events})
-    |> Map.put(:violations, Enum.map(violations, &Violation.format/1))
+    |> Map.merge(%{
+      violations: report.violations,
+      texts: Enum.map(violations, &Violation.format/1)
+    })
+  end
+
+  @doc "Of a round that could not go on."
+  @spec broke_off(World.t(), String.t()) :: verdict()
+  def broke_off(world, text) do
+    records = Load.count(world.load)
+    events = History.events(world.history)
+
+    %{records: records, faults: 0, redelivered: 0, had_to: 0, lost: 0, stuck: []}
+    |> Map.merge(%{violations: 1, texts: ["broke off: " <> text], events: events})
   end
 
   @spec options(World.t(), [History.event()], stuck()) :: keyword()

@@ -62,7 +62,8 @@ defmodule Soak.Load do
   defp go_on(load) do
     receive do
       :stop -> :ok
-      {:partitions, partitions} -> go_on(%{load | partitions: partitions})
+      # A client that knows of them.
+      {:partitions, n} -> go_on(%{load | partitions: n, client: client(load.kafka)})
     after
       @tick_ms -> load |> produce(records(load)) |> go_on()
     end

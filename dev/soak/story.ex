@@ -4,7 +4,7 @@ defmodule Soak.Story do
   # remembered of it ends with it.
 
   alias OffBroadwayRustKafka.Brokers
-  alias Soak.{Main, Round, Setting, Tally, World}
+  alias Soak.{Judge, Main, Round, Setting, Tally, World}
 
   @round_s 40..90
 
@@ -25,22 +25,31 @@ defmodule Soak.Story do
 
   @spec rounds(Tally.t(), pos_integer(), integer(), tuple(), Main.options()) :: Tally.t()
   defp rounds(tally, number, until, {kafka, proxied} = cluster, options) do
-    case until - System.monotonic_time(:second) do
-      left when left <= 0 ->
-        tally
+    left = until - System.monotonic_time(:second)
+    :rand.seed(:exsss, {options.seed, number, 0})
+    setting = Setting.random()
+    seconds = min(left, Enum.random(@round_s))
 
-      left ->
-        :rand.seed(:exsss, {options.seed, number, 0})
-        setting = Setting.random()
-        seconds = min(left, Enum.random(@round_s))
-
-        verdict =
-          kafka
-          |> World.new(proxied, setting, options)
-          |> Round.play(seconds * 1000, options, tally.records)
-
-        Tally.tell(verdict, number, options.dir)
-        rounds(Tally.add(tally, verdict), number + 1, until, cluster, options)
+    if left <= 0 do
+      tally
+    else
+      world = World.new(kafka, proxied, setting, options)
+      {outcome, verdict} = play(world, seconds * 1000, options, tally.records)
+      Tally.tell(verdict, number, options.dir)
+      tally = Tally.add(tally, verdict)
+      if outcome == :ended, do: rounds(tally, number + 1, until, cluster, options), else: tally
     end
+  end
+
+  # What breaks a round off is worth as much as what it finds in the end, and is the last round's.
+  @spec play(World.t(), pos_integer(), Main.options(), non_neg_integer()) ::
+          {:ended | :broke_off, Judge.verdict()}
+  defp play(world, ms, options, records) do
+    {:ended, Round.play(world, ms, options, records)}
+  rescue
+    error -> {:broke_off, Judge.broke_off(world, Exception.format(:error, error, __STACKTRACE__))}
+  catch
+    kind, reason ->
+      {:broke_off, Judge.broke_off(world, Exception.format(kind, reason, __STACKTRACE__))}
   end
 end

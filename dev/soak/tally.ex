@@ -48,7 +48,7 @@ defmodule Soak.Tally do
     Screen.say(
       "-- round #{round}: #{records} records, #{verdict.faults} faults, #{redelivered} redelivered " <>
         "of #{had_to} that had to be, #{verdict.lost} lost, #{length(verdict.stuck)} stuck, " <>
-        "#{length(verdict.violations)} violations; #{length(verdict.events)} events, #{memory()} MB"
+        "#{verdict.violations} violations; #{length(verdict.events)} events, #{memory()} MB"
     )
 
     case texts(verdict) do
@@ -65,7 +65,7 @@ defmodule Soak.Tally do
             "stuck: #{Violation.place_text(place)} is committed to #{committed || "nothing"} of #{next}"
 
     lost = if verdict.lost > 0, do: ["lost: #{verdict.lost} records were never handled"], else: []
-    stuck ++ lost ++ verdict.violations
+    stuck ++ lost ++ verdict.texts
   end
 
   @spec keep([String.t()], [tuple()], pos_integer(), Path.t()) :: :ok

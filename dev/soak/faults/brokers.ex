@@ -4,9 +4,10 @@ defmodule Soak.Faults.Brokers do
   # done beside the rest, and is over when the cluster is whole again.
 
   alias OffBroadwayRustKafka.{Brokers, History, Kafka, TestClient}
-  alias Soak.{Fault, Load, World}
+  alias Soak.{Fault, Load, Screen, World}
 
   @most_partitions 60
+  @attempts 3
 
   @spec all() :: [Fault.t()]
   def all do
@@ -86,15 +87,18 @@ defmodule Soak.Faults.Brokers do
   end
 
   @spec whole_again(World.t(), String.t(), (() -> term())) :: World.t()
-  defp whole_again(world, what, fun) do
-    World.later(
-      world,
-      nil,
-      fn ->
-        fun.()
-        Brokers.await_healthy()
-      end,
-      &World.well(&1, what)
-    )
+  defp whole_again(world, what, fun),
+    do: World.later(world, nil, fn -> heal(fun, @attempts) end, &World.well(&1, what))
+
+  # That a busy machine has not started a broker in time is nothing that is looked for here.
+  @spec heal((() -> term()), pos_integer()) :: :ok
+  defp heal(fun, attempts) do
+    fun.()
+    Brokers.await_healthy()
+  rescue
+    error in ExUnit.AssertionError ->
+      if attempts == 1, do: reraise(error, __STACKTRACE__)
+      Screen.say("trying again: #{error.message |> String.split("\n") |> hd()}")
+      heal(&Brokers.heal/0, attempts - 1)
   end
 end
