@@ -90,10 +90,11 @@ defmodule OffBroadwayRustKafka.Checker do
       "#{report.violations} violations, checked in #{report.ms} ms"
   end
 
+  @doc "As `check/2`, with the counts of a bad history too."
   @spec run(History.t() | [History.event()], keyword()) :: {report(), [Violation.t()]}
-  defp run(%History{} = history, options), do: history |> History.events() |> run(options)
+  def run(%History{} = history, options), do: history |> History.events() |> run(options)
 
-  defp run(events, options) do
+  def run(events, options) do
     started = System.monotonic_time(:millisecond)
 
     options =

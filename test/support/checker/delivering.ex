@@ -98,7 +98,7 @@ defmodule OffBroadwayRustKafka.Checker.Delivering do
     do: cause_at > (track.attempt_at || track.began_at - @grace_ns) or time - cause_at < @grace_ns
 
   # Another attempt: what was delivered before must still be unacked. Whether it was acked long
-  # enough before to be known is looked up later, as it is rare.
+  # enough before to be known is looked up later, as it is rare; if not, it had to come.
   @spec again(State.t(), State.track(), Spans.span(), integer()) :: State.t()
   defp again(state, track, {first, last}, time) do
     before = [{first, min(last, track.top)}]
@@ -107,6 +107,7 @@ defmodule OffBroadwayRustKafka.Checker.Delivering do
     Unacked.add(state.unacked, track.id, {max(first, track.top + 1), last})
     spans = if last > track.top, do: [{track.top + 1, last} | track.spans], else: track.spans
     track = %{track | last: last, top: max(track.top, last), spans: spans}
+    state = State.had_to(state, track.place, acked)
     State.put_track(%{state | suspects: suspects ++ state.suspects}, track)
   end
 

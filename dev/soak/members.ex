@@ -1,0 +1,132 @@
+defmodule Soak.Members do
+  @moduledoc false
+  # The members of the group: pipelines in this VM, and on nodes of their own.
+
+  alias OffBroadwayRustKafka.{History, TestNode, TestPipeline}
+  alias Soak.{Mood, Pipeline, Setting, World}
+
+  @typedoc "A pipeline of this VM has a name and a mood; a node may be stopped for a while."
+  @type member :: %{
+          label: String.t(),
+          kind: :vm | :node,
+          name: atom(),
+          pid: pid() | nil,
+          mood: Mood.t() | nil,
+          node: TestNode.t() | nil,
+          stopped?: boolean()
+        }
+
+  @stop_ms 90_000
+
+  @doc "Another member, in this VM or on a node; with its label."
+  @spec join(World.t(), :vm | :node) :: {World.t(), String.t()}
+  def join(world, :vm) do
+    mood = Mood.new()
+
+    options =
+      [name: Module.concat(Soak, "M#{world.next}"), history: world.history] ++ options(world)
+
+    %{name: name} = pipeline = TestPipeline.new(options)
+
+    broadway =
+      pipeline
+      |> TestPipeline.broadway(world.proxied, [world.topic], options)
+      |> Keyword.put(:context, %{mood: mood})
+
+    # Its end is heard of, and is not that of the soak.
+    {:ok, pid} = Pipeline.start_link(broadway)
+    Process.unlink(pid)
+    Process.monitor(pid)
+    add(world, TestPipeline.label(pipeline), %{kind: :vm, name: name, pid: pid, mood: mood})
+  end
+
+  def join(world, :node) do
+    node =
+      TestNode.start(world.proxied, [world.topic], [history: world.history] ++ options(world))
+
+    File.write!(Path.join(world.dir, "nodes"), node.pid <> "\n", [:append])
+    add(world, TestNode.label(node), %{kind: :node, node: node})
+  end
+
+  @spec options(World.t()) :: keyword()
+  defp options(%{setting: setting, group: group, next: next}),
+    do: Setting.pipeline(setting, group, "member-#{next}")
+
+  @spec add(World.t(), String.t(), map()) :: {World.t(), String.t()}
+  defp add(world, label, own) do
+    unknown = %{label: label, name: nil, pid: nil, mood: nil, node: nil, stopped?: false}
+    members = Map.put(world.members, label, Map.merge(unknown, own))
+    {%{world | members: members, next: world.next + 1}, label}
+  end
+
+  @doc "Those of a kind that are not just stopped."
+  @spec all(World.t(), :vm | :node) :: [member()]
+  def all(world, kind) do
+    for {_, member} <- Enum.sort(world.members),
+        member.kind == kind,
+        not member.stopped?,
+        do: member
+  end
+
+  @spec update(World.t(), String.t(), map()) :: World.t()
+  def update(world, label, changes),
+    do: %{world | members: Map.update!(world.members, label, &Map.merge(&1, changes))}
+
+  @spec forget(World.t(), member()) :: World.t()
+  def forget(world, %{label: label}), do: %{world | members: Map.delete(world.members, label)}
+
+  @doc "Ends a member as a user would; it is gone from here at once, and soon altogether."
+  @spec leave(World.t(), member()) :: World.t()
+  def leave(world, %{kind: :vm, name: name, label: label, pid: pid} = member) do
+    world
+    |> forget(member)
+    |> leaving(label)
+    |> World.later(label, fn -> stop(name, pid) end)
+  end
+
+  # Its port is this process's, which hears of its end.
+  def leave(world, %{kind: :node, node: node, label: label} = member) do
+    TestNode.signal(node, "TERM")
+    world = world |> forget(member) |> leaving(label)
+    put_in(world.later[node.port], {label, &gone(&1, label)})
+  end
+
+  @spec gone(World.t(), String.t()) :: World.t()
+  defp gone(world, label) do
+    History.gone(world.history, label, "after SIGTERM")
+    world
+  end
+
+  @spec stop(atom(), pid()) :: :ok
+  defp stop(name, pid) do
+    monitor = Process.monitor(pid)
+    :ok = Broadway.stop(name, :normal, @stop_ms)
+
+    receive do
+      {:DOWN, ^monitor, _, _, _} -> :ok
+    end
+  end
+
+  # Who stops while something is wrong with the brokers may not be able to commit.
+  @spec leaving(World.t(), String.t()) :: World.t()
+  defp leaving(world, label) do
+    if MapSet.size(world.trouble) > 0,
+      do: %{world | cut_off: MapSet.put(world.cut_off, label)},
+      else: world
+  end
+
+  @doc "It may stop with records that nobody has acknowledged."
+  @spec unclean(World.t(), member()) :: World.t()
+  def unclean(world, %{label: label}), do: %{world | unclean: MapSet.put(world.unclean, label)}
+
+  @doc "Who has this process or port is gone, and nobody asked for it; if it is a member at all."
+  @spec ended!(World.t(), pid() | port(), String.t()) :: World.t()
+  def ended!(world, whose, how) do
+    case Enum.find(world.members, fn {_, member} ->
+           member.pid == whose or (member.node != nil and member.node.port == whose)
+         end) do
+      nil -> world
+      {label, _} -> raise "member #{label} ended by itself: #{how}"
+    end
+  end
+end
