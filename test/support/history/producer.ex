@@ -1,0 +1,104 @@
+defmodule OffBroadwayRustKafka.History.Producer do
+  @moduledoc false
+  # The product's producer, with what it is asked for and what it emits written down.
+
+  use GenStage
+
+  alias Broadway.Message
+  alias OffBroadwayRustKafka.History.{Acknowledger, Member, Sink, Spans}
+  alias OffBroadwayRustKafka.Producer
+
+  @behaviour Broadway.Producer
+
+  @enforce_keys [:tag, :lane, :state]
+  defstruct @enforce_keys
+
+  @type t :: %__MODULE__{tag: Acknowledger.tag(), lane: non_neg_integer(), state: term()}
+
+  @impl Broadway.Producer
+  def prepare_for_start(module, broadway) do
+    {__MODULE__, given} = broadway[:producer][:module]
+    {history, given} = Keyword.pop!(given, :history)
+    member = Member.new(history, broadway[:name], given[:group_id])
+    broadway = put_in(broadway[:producer][:module], {Producer, given})
+    {children, broadway} = Producer.prepare_for_start(module, broadway)
+    {Producer, left} = broadway[:producer][:module]
+
+    broadway =
+      broadway
+      |> put_in([:producer, :module], {__MODULE__, [history: member] ++ left})
+      |> Keyword.update!(:processors, &unwrapped/1)
+      |> Keyword.update(:batchers, [], &unwrapped/1)
+
+    {Member.children(member, children), broadway}
+  end
+
+  # Messages are routed as they would be without a history.
+  @spec unwrapped(keyword()) :: keyword()
+  defp unwrapped(stages) do
+    for {key, options} <- stages do
+      {key, Keyword.update!(options, :partition_by, fn own -> &own.(Acknowledger.unwrap(&1)) end)}
+    end
+  end
+
+  @impl GenStage
+  def init(options) do
+    {member, options} = Keyword.pop!(options, :history)
+    tag = Member.tag(member)
+    lane = options[:broadway][:index]
+    own = %__MODULE__{tag: tag, lane: lane, state: nil}
+    write(own, :lane, lane)
+    with {:producer, state} <- Producer.init(options), do: {:producer, %{own | state: state}}
+  end
+
+  @impl GenStage
+  def handle_demand(demand, own) do
+    write(own, :demanded, {own.lane, demand})
+    record(Producer.handle_demand(demand, own.state), own)
+  end
+
+  @impl GenStage
+  def handle_info(message, own) do
+    with {:DOWN, _, :process, pid, reason} <- message,
+         do: write(own, :down, {inspect(pid), inspect(reason)})
+
+    record(Producer.handle_info(message, own.state), own)
+  end
+
+  @impl GenStage
+  def handle_call(request, from, own),
+    do: record(Producer.handle_call(request, from, own.state), own)
+
+  @impl Broadway.Producer
+  def prepare_for_draining(own) do
+    write(own, :draining, own.lane)
+    record(Producer.prepare_for_draining(own.state), own)
+  end
+
+  @spec record(tuple(), t()) :: tuple()
+  defp record({:noreply, messages, state}, own),
+    do: {:noreply, emitted(messages, own), %{own | state: state}}
+
+  defp record({:reply, reply, messages, state}, own),
+    do: {:reply, reply, emitted(messages, own), %{own | state: state}}
+
+  @spec emitted([Message.t()], t()) :: [Message.t()]
+  defp emitted([], _own), do: []
+
+  defp emitted(messages, %{tag: {sink, member, _} = tag, lane: lane}) do
+    messages
+    |> Enum.chunk_by(fn %{acknowledger: {_, _, {slot, epoch, _}}} -> {slot, epoch} end)
+    |> Enum.each(fn [%{acknowledger: {_, _, {slot, epoch, _}}, metadata: metadata} | _] = run ->
+      place = {metadata.topic, metadata.partition}
+      Acknowledger.put_place(tag, slot, place)
+      spans = Spans.of_run(for %{acknowledger: {_, _, {_, _, offset}}} <- run, do: offset)
+      Sink.write(sink, member, :delivered, place, epoch, {lane, spans})
+    end)
+
+    Enum.map(messages, &Acknowledger.wrap(&1, tag))
+  end
+
+  @spec write(t(), atom(), term()) :: :ok
+  defp write(%{tag: {sink, member, _}}, kind, value),
+    do: Sink.write(sink, member, kind, nil, nil, value)
+end
