@@ -15,6 +15,9 @@ defmodule OffBroadwayRustKafka.Consumer do
   @close_ms 10_000
   @grace_ms 1_000
 
+  # After what is fatal and may pass we start again, no more often than Broadway's supervisor bears.
+  @again_ms 5_000
+
   @enforce_keys [:consumer, :context, :log, :on_unacked]
   defstruct @enforce_keys
 
@@ -95,6 +98,18 @@ defmodule OffBroadwayRustKafka.Consumer do
     end
   end
 
+  def handle_info({:off_broadway_rust_kafka, {:error, error} = event}, state) do
+    case Error.from_native(error) do
+      # Somebody else has our instance id: to come back would fence him, and he us in turn.
+      %{fatal?: true, code: :fenced_instance_id} -> :ok
+      %{fatal?: true} = error -> Process.send_after(self(), {__MODULE__, :stop, error}, @again_ms)
+      _going_on -> :ok
+    end
+
+    {:noreply, heard(event, state)}
+  end
+
+  def handle_info({__MODULE__, :stop, error}, state), do: {:stop, error, state}
   def handle_info({:off_broadway_rust_kafka, event}, state), do: {:noreply, heard(event, state)}
   def handle_info(_other, state), do: {:noreply, state}
 

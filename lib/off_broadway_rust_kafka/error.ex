@@ -7,7 +7,9 @@ defmodule OffBroadwayRustKafka.Error do
       `:invalid_config`, `:invalid_lane`, `:unacked_timeout`
     * `:message` - the reason in words
     * `:retryable?` - the same may succeed later; the consumer goes on trying by itself
-    * `:fatal?` - the member cannot go on; nothing more is delivered until the pipeline restarts
+    * `:fatal?` - the member cannot go on and gave up its partitions. It starts again after five
+      seconds; but not one that was fenced (`:fenced_instance_id`), as another has taken its place:
+      that one delivers nothing more until the pipeline restarts
     * `:topic`, `:partition` - what it is about, or `nil`
   """
 

@@ -150,7 +150,9 @@ defmodule OffBroadwayRustKafka.Options do
       doc: """
       Makes the pipeline a static member of its group: one that comes back under the same name within
       the session timeout gets its partitions again, and none moves meanwhile. It must differ for each
-      running instance, or they fence one another off.
+      running instance. Of two with the same the older is fenced: it gives up its partitions, says so
+      by an `:error` event, and stays out. Under `group_protocol: :consumer` it is the newer that waits,
+      until the older has stopped or, where it was killed, until its session has ended.
       """
     ],
     config: [

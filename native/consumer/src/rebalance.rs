@@ -231,6 +231,17 @@ impl Service {
         }
     }
 
+    /// Gives up everything: librdkafka says no word of it when it fails for good.
+    pub(crate) fn lose_all(&mut self) {
+        self.begin();
+        let partitions = self.assigned();
+        for partition in &partitions {
+            self.stop(partition);
+        }
+        let since = Instant::now();
+        self.answer_revoke(&Revoke { partitions, since }, true);
+    }
+
     /// Ends the partitions' epochs and gives them back.
     fn answer_revoke(&mut self, revoke: &Revoke, lost: bool) {
         let mut revoked = Vec::with_capacity(revoke.partitions.len());

@@ -237,7 +237,11 @@ impl Service {
                     self.brokers_down |= error.code().is_some_and(|code| {
                         code.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
                     });
+                    let fatal = error.is_fatal();
                     self.report(error);
+                    if fatal {
+                        self.lose_all();
+                    }
                 }
                 Polled::Log(level, facility, message) => {
                     self.shared.sink.event(Event::Log {

@@ -47,10 +47,13 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
 
   @spec foreign(State.t(), State.track() | nil, commit()) :: State.t()
   defp foreign(%{options: %{fencing: true}} = state, track, commit) when track != nil do
-    {owner, since} = State.place(state, commit.place).owner || {commit.member, commit.time}
+    {owner, since, start} =
+      State.place(state, commit.place).owner || {commit.member, commit.time, 0}
+
     text = "#{commit.offset} is committed after #{owner} was assigned it"
 
-    if owner != commit.member and since < commit.sent_at,
+    # What the owner started at was committed before, and is only told late.
+    if owner != commit.member and since < commit.sent_at and commit.offset > start,
       do: State.flag(state, track, :I5, commit.offset, commit.time, text),
       else: state
   end

@@ -22,7 +22,11 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     committed = State.place(state, place).committed
 
     state =
-      State.update_place(state, place, &%{&1 | owner: {member, time}, start: &1.start || start})
+      State.update_place(
+        state,
+        place,
+        &%{&1 | owner: {member, time, start}, start: &1.start || start}
+      )
 
     case State.track(state, member, place) do
       %{epoch: ^epoch} = track ->
