@@ -7,8 +7,10 @@ mod client;
 mod cluster;
 mod delivery;
 mod error;
+mod reader;
+mod topics;
 
-pub use client::{Record, TestClient};
+pub use client::{Record, TestClient, Transaction};
 pub use cluster::{State, TestCluster};
 pub use error::Error;
 pub use rdkafka::error::RDKafkaErrorCode;
