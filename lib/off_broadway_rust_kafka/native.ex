@@ -160,6 +160,22 @@ defmodule OffBroadwayRustKafka.Native do
         ) :: :ok | {:error, error()}
   def client_add_partitions(_client, _name, _new_total, _timeout_ms), do: not_loaded()
 
+  @spec client_delete_records(
+          client(),
+          topic :: String.t(),
+          partition :: non_neg_integer(),
+          below :: offset(),
+          timeout_ms :: non_neg_integer()
+        ) :: :ok | {:error, error()}
+  def client_delete_records(_client, _topic, _partition, _below, _timeout_ms), do: not_loaded()
+
+  @spec client_transaction(
+          client(),
+          :begin | :commit | :abort,
+          timeout_ms :: non_neg_integer()
+        ) :: :ok | {:error, error()}
+  def client_transaction(_client, _step, _timeout_ms), do: not_loaded()
+
   @spec client_produce(
           client(),
           topic :: String.t(),
@@ -196,6 +212,14 @@ defmodule OffBroadwayRustKafka.Native do
           timeout_ms :: non_neg_integer()
         ) :: {:ok, {low :: offset(), high :: offset()}} | {:error, error()}
   def client_watermarks(_client, _topic, _partition, _timeout_ms), do: not_loaded()
+
+  @spec client_offsets(
+          client(),
+          topic :: String.t(),
+          partition :: non_neg_integer(),
+          timeout_ms :: non_neg_integer()
+        ) :: {:ok, [offset()]} | {:error, error()}
+  def client_offsets(_client, _topic, _partition, _timeout_ms), do: not_loaded()
 
   @spec client_partitions(client(), topic :: String.t(), timeout_ms :: non_neg_integer()) ::
           {:ok, count :: non_neg_integer()} | {:error, error()}

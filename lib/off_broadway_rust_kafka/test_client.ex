@@ -24,7 +24,7 @@ defmodule OffBroadwayRustKafka.TestClient do
   A client of the cluster at `bootstrap` (`"host:port,..."`).
 
   `config` is librdkafka's, by its own names: `[{"compression.type", "zstd"}]` or
-  `["linger.ms": 0]`. The client is gone when its last reference is.
+  `["linger.ms": 0]`. With a `"transactional.id"` it produces in transactions only. The client is gone when its last reference is.
   """
   @spec start(String.t(), Enumerable.t()) :: {:ok, t()} | {:error, Error.t()}
   def start(bootstrap, config \\ []) do
@@ -86,6 +86,23 @@ defmodule OffBroadwayRustKafka.TestClient do
          do: result(Native.client_produce(client, topic, rows, timeout))
   end
 
+  @doc "Begins, commits or aborts a transaction of a client with a `\"transactional.id\"`."
+  @spec transaction(t(), :begin | :commit | :abort, timeout_ms :: pos_integer()) ::
+          :ok | {:error, Error.t()}
+  def transaction(client, step, timeout \\ @timeout),
+    do: result(Native.client_transaction(client, step, timeout))
+
+  @doc "Deletes a partition's records below an offset, as retention does."
+  @spec delete_records(
+          t(),
+          String.t(),
+          non_neg_integer(),
+          below :: non_neg_integer(),
+          timeout_ms :: pos_integer()
+        ) :: :ok | {:error, Error.t()}
+  def delete_records(client, topic, partition, below, timeout \\ @timeout),
+    do: result(Native.client_delete_records(client, topic, partition, below, timeout))
+
   @doc "What the group has committed, `nil` where nothing, by `{topic, partition}`."
   @spec committed(t(), String.t(), [{String.t(), non_neg_integer()}], timeout_ms :: pos_integer()) ::
           {:ok, %{{String.t(), non_neg_integer()} => non_neg_integer() | nil}}
@@ -112,6 +129,12 @@ defmodule OffBroadwayRustKafka.TestClient do
           {:ok, {low :: non_neg_integer(), high :: non_neg_integer()}} | {:error, Error.t()}
   def watermarks(client, topic, partition, timeout \\ @timeout),
     do: result(Native.client_watermarks(client, topic, partition, timeout))
+
+  @doc "The offsets of the records that a partition holds, as a reader without a group sees them."
+  @spec offsets(t(), String.t(), non_neg_integer(), timeout_ms :: pos_integer()) ::
+          {:ok, [non_neg_integer()]} | {:error, Error.t()}
+  def offsets(client, topic, partition, timeout \\ @timeout),
+    do: result(Native.client_offsets(client, topic, partition, timeout))
 
   @doc "How many partitions a topic has."
   @spec partitions(t(), String.t(), timeout_ms :: pos_integer()) ::

@@ -6,7 +6,7 @@ use parking_lot::MutexGuard;
 
 use crate::lane::Lane;
 use crate::message::Message;
-use crate::partition::Offered;
+use crate::partition::{Offered, State};
 use crate::queue::{Queue, CHUNK};
 use crate::shared::Shared;
 
@@ -136,10 +136,10 @@ fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket)
                 lane.ready.lock().push(slot);
                 break;
             }
-            let Some((message, epoch)) = state.unpark(queue, shared.max_in_flight) else {
+            let Some(offered) = state.unpark(queue, shared.max_in_flight) else {
                 break;
             };
-            basket.put(slot, epoch, message);
+            take_offered(shared, slot, &state, offered, basket);
         }
     }
 }
@@ -162,13 +162,16 @@ fn take_fetched(shared: &Shared, fetched: &mut VecDeque<Message>, basket: &mut B
             else {
                 continue;
             };
-            match state.offer(message, shared.max_in_flight) {
-                Offered::Delivered(message, epoch) => basket.put(partition.slot, epoch, message),
-                Offered::Kept => {}
-                Offered::Fault(code, text) => {
-                    shared.report_fault(partition.slot, state.cursor.epoch(), code, text)
-                }
-            }
+            let offered = state.offer(message, shared.max_in_flight);
+            take_offered(shared, partition.slot, state, offered, basket);
         }
+    }
+}
+
+fn take_offered(shared: &Shared, slot: u32, state: &State, offered: Offered, basket: &mut Basket) {
+    match offered {
+        Offered::Delivered(message, epoch) => basket.put(slot, epoch, message),
+        Offered::Kept => {}
+        Offered::Fault(code, text) => shared.report_fault(slot, state.cursor.epoch(), code, text),
     }
 }

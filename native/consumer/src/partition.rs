@@ -97,10 +97,7 @@ impl State {
         if self.flow != Flow::Running {
             return Offered::Kept;
         }
-        if let Some(code) = message.error() {
-            self.flow = Flow::Held;
-            return Offered::Fault(code, message.error_text());
-        }
+        // An error too: it must not go before the records that were parked before it.
         if self.capped || self.at_cap(max_in_flight) {
             self.park(message);
             return Offered::Kept;
@@ -109,6 +106,10 @@ impl State {
     }
 
     fn deliver(&mut self, message: Message) -> Offered {
+        if let Some(code) = message.error() {
+            self.flow = Flow::Held;
+            return Offered::Fault(code, message.error_text());
+        }
         if self.cursor.deliver(message.offset()) {
             Offered::Delivered(message, self.cursor.epoch())
         } else {
@@ -135,24 +136,18 @@ impl State {
         }
     }
 
-    /// The next parked record that may be delivered; called until it answers `None`. Once
-    /// nothing is parked the partition's queue flows into its lane's again.
-    pub(crate) fn unpark(
-        &mut self,
-        lane_queue: &Queue,
-        max_in_flight: u64,
-    ) -> Option<(Message, u32)> {
+    /// What became of the next parked record; called until it answers `None`. Once nothing is
+    /// parked the partition's queue flows into its lane's again.
+    pub(crate) fn unpark(&mut self, lane_queue: &Queue, max_in_flight: u64) -> Option<Offered> {
         self.ready = false;
-        while self.flow == Flow::Running && !self.at_cap(max_in_flight) {
-            let Some(message) = self.parked.pop_front() else {
-                self.uncap(lane_queue);
-                return None;
-            };
-            if let Offered::Delivered(message, epoch) = self.deliver(message) {
-                return Some((message, epoch));
-            }
+        if self.flow != Flow::Running || self.at_cap(max_in_flight) {
+            return None;
         }
-        None
+        let Some(message) = self.parked.pop_front() else {
+            self.uncap(lane_queue);
+            return None;
+        };
+        Some(self.deliver(message))
     }
 
     fn uncap(&mut self, lane_queue: &Queue) {

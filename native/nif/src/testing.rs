@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustler::types::atom::{error, ok};
-use rustler::{Binary, Encoder, Env, NifTaggedEnum, Resource, ResourceArc, Term};
-use testing::{Error, Partition, Record, State, TestClient, TestCluster};
+use rustler::{Binary, Encoder, Env, NifTaggedEnum, NifUnitEnum, Resource, ResourceArc, Term};
+use testing::{Error, Partition, Record, State, TestClient, TestCluster, Transaction};
 
 use crate::decode::{Derived, List};
 use crate::error::Failure;
@@ -120,6 +120,24 @@ impl From<BrokerState> for State {
     }
 }
 
+#[derive(NifUnitEnum)]
+#[rustler(decode)]
+enum Step {
+    Begin,
+    Commit,
+    Abort,
+}
+
+impl From<Step> for Transaction {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Begin => Self::Begin,
+            Step::Commit => Self::Commit,
+            Step::Abort => Self::Abort,
+        }
+    }
+}
+
 type Headers<'a> = List<(&'a str, Option<Binary<'a>>)>;
 type Row<'a> = (
     i32,
@@ -221,6 +239,24 @@ fn client_add_partitions(
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
+fn client_delete_records(
+    client: ResourceArc<Client>,
+    topic: &str,
+    partition: i32,
+    below: i64,
+    timeout: u32,
+) -> Done {
+    let delete = |it: &TestClient| it.delete_records(topic, partition, below, ms(timeout));
+    Done(client.0.with(delete))
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn client_transaction(client: ResourceArc<Client>, step: Derived<Step>, timeout: u32) -> Done {
+    let transaction = |it: &TestClient| it.transaction(step.0.into(), ms(timeout));
+    Done(client.0.with(transaction))
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
 fn client_produce(
     client: ResourceArc<Client>,
     topic: &str,
@@ -266,6 +302,17 @@ fn client_watermarks(
 ) -> Result<(i64, i64), Failure> {
     let watermarks = |it: &TestClient| it.watermarks(topic, partition, ms(timeout));
     client.0.with(watermarks)
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn client_offsets(
+    client: ResourceArc<Client>,
+    topic: &str,
+    partition: i32,
+    timeout: u32,
+) -> Result<Vec<i64>, Failure> {
+    let offsets = |it: &TestClient| it.offsets(topic, partition, ms(timeout));
+    client.0.with(offsets)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]

@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -25,8 +21,8 @@ const REFUSED: &[&str] = &["internal.termination.signal", "ut_handle_ProduceResp
 // Kafka's own limit for a topic's name, in bytes: librdkafka's is wider, and rdkafka panics there.
 const LONGEST_NAME: usize = 249;
 
-/// How often a change of a topic is looked for in the metadata.
-const METADATA_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a transactional producer may take to be known to its coordinator.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A record to produce. `None` and an empty value differ, in key, value and headers alike.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +39,21 @@ pub struct Record<'a> {
     pub timestamp: Option<i64>,
 }
 
+/// What to do with a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// What is produced from now on is part of one.
+    Begin,
+    /// What was produced since counts.
+    Commit,
+    /// What was produced since does not count.
+    Abort,
+}
+
 /// Produces, administers topics and reads or writes a group's committed offsets, without ever
 /// joining the group. Every call waits, up to its timeout, for its answer. May be shared.
 pub struct TestClient {
-    config: ClientConfig,
+    pub(crate) config: ClientConfig,
     pub(crate) producer: ThreadedProducer<Deliveries>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer>>>,
 }
@@ -54,7 +61,8 @@ pub struct TestClient {
 impl TestClient {
     /// A client with these librdkafka properties, `bootstrap.servers` among them; the rest of them
     /// matters to producing (`compression.type`, `linger.ms`, …) or to connecting. Unlike other
-    /// producers it creates no topic by naming it, unless `allow.auto.create.topics` says so.
+    /// producers it creates no topic by naming it, unless `allow.auto.create.topics` says so. With a
+    /// `transactional.id` it is that producer's new epoch, and produces in transactions only.
     pub fn new(properties: &[(String, String)]) -> Result<Self, Error> {
         let mut config = ClientConfig::new();
         config.set("allow.auto.create.topics", "false");
@@ -67,58 +75,16 @@ impl TestClient {
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Deliveries)
             .map_err(|error| Error::from_kafka("start client", error))?;
+        if config.get("transactional.id").is_some() {
+            producer
+                .init_transactions(INIT_TIMEOUT)
+                .map_err(|error| Error::from_kafka("init transactions", error))?;
+        }
         Ok(Self {
             config,
             producer,
             groups: Mutex::default(),
         })
-    }
-
-    /// Creates a topic with these topic properties (`message.timestamp.type`, …), and returns once
-    /// the metadata shows its partitions.
-    pub fn create_topic(
-        &self,
-        name: &str,
-        partitions: i32,
-        replication: i32,
-        properties: &[(&str, &str)],
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        const CALL: &str = "create topic";
-        let name = check_name(CALL, name)?;
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
-        for (key, value) in properties {
-            topic = topic.set(key, value);
-        }
-        let deadline = Instant::now() + timeout;
-        self.administer(CALL, name, timeout, |admin, options| {
-            block_on(admin.create_topics([&topic], options))
-        })?;
-        self.await_partitions(CALL, name, deadline, |found| {
-            found == usize::try_from(partitions).ok()
-        })
-    }
-
-    /// Deletes a topic, and returns once the metadata no longer shows it.
-    pub fn delete_topic(&self, name: &str, timeout: Duration) -> Result<(), Error> {
-        const CALL: &str = "delete topic";
-        let name = check_name(CALL, name)?;
-        let deadline = Instant::now() + timeout;
-        self.administer(CALL, name, timeout, |admin, options| {
-            block_on(admin.delete_topics(&[name], options))
-        })?;
-        self.await_partitions(CALL, name, deadline, |found| found.is_none())
-    }
-
-    /// Raises a topic's partitions to `total`, and returns once the metadata shows them.
-    pub fn add_partitions(&self, name: &str, total: usize, timeout: Duration) -> Result<(), Error> {
-        const CALL: &str = "add partitions";
-        let name = check_name(CALL, name)?;
-        let deadline = Instant::now() + timeout;
-        self.administer(CALL, name, timeout, |admin, options| {
-            block_on(admin.create_partitions([&NewPartitions::new(name, total)], options))
-        })?;
-        self.await_partitions(CALL, name, deadline, |found| found == Some(total))
     }
 
     /// Produces the records and waits for every delivery report: their offsets, in the order
@@ -147,6 +113,16 @@ impl TestClient {
         reports
             .wait(deadline)
             .map_err(|(error, partition)| Error::from_kafka(CALL, error).at(topic, partition))
+    }
+
+    /// Begins or ends a transaction of a client with a `transactional.id`.
+    pub fn transaction(&self, step: Transaction, timeout: Duration) -> Result<(), Error> {
+        match step {
+            Transaction::Begin => self.producer.begin_transaction(),
+            Transaction::Commit => self.producer.commit_transaction(timeout),
+            Transaction::Abort => self.producer.abort_transaction(timeout),
+        }
+        .map_err(|error| Error::from_kafka("transaction", error))
     }
 
     /// The group's committed offsets, `None` where it has none, in the order asked.
@@ -232,54 +208,6 @@ impl TestClient {
                 Err((error, _)) => return Err(error),
             }
             reports.pause();
-        }
-    }
-
-    fn administer(
-        &self,
-        call: &'static str,
-        topic: &str,
-        timeout: Duration,
-        operation: impl FnOnce(
-            &AdminClient<DefaultClientContext>,
-            &AdminOptions,
-        ) -> KafkaResult<Vec<rdkafka::admin::TopicResult>>,
-    ) -> Result<(), Error> {
-        let fail = |error| Error::from_kafka(call, error).at(topic, None);
-        let admin = AdminClient::from_config(&self.config).map_err(fail)?;
-        let options = AdminOptions::new()
-            .request_timeout(Some(timeout))
-            .operation_timeout(Some(timeout));
-        for result in operation(&admin, &options).map_err(fail)? {
-            result.map_err(|(_, code)| Error::new(call, code).at(topic, None))?;
-        }
-        Ok(())
-    }
-
-    /// Brokers learn of a change a little after the controller has answered.
-    fn await_partitions(
-        &self,
-        call: &'static str,
-        topic: &str,
-        deadline: Instant,
-        expected: impl Fn(Option<usize>) -> bool,
-    ) -> Result<(), Error> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let code = RDKafkaErrorCode::OperationTimedOut;
-                return Err(Error::new(call, code).at(topic, None));
-            }
-            let found = match self.partitions(topic, left) {
-                Ok(count) => Some(count),
-                Err(error) if error.code() == RDKafkaErrorCode::UnknownTopicOrPartition => None,
-                Err(error) if error.code() == RDKafkaErrorCode::LeaderNotAvailable => Some(0),
-                Err(error) => return Err(error),
-            };
-            if expected(found) {
-                return Ok(());
-            }
-            thread::sleep(METADATA_INTERVAL);
         }
     }
 

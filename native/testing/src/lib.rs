@@ -8,8 +8,10 @@ mod cluster;
 mod delivery;
 mod error;
 mod metadata;
+mod reader;
+mod topics;
 
-pub use client::{Record, TestClient};
+pub use client::{Record, TestClient, Transaction};
 pub use cluster::{State, TestCluster};
 pub use error::Error;
 pub use metadata::Partition;
