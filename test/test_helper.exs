@@ -1,13 +1,19 @@
 real_broadway? = Application.spec(:broadway) != nil
 brokers = System.get_env("KAFKA_BROKERS")
+cluster = System.get_env("KAFKA_CLUSTER_DIR")
 
 IO.puts(
   if(real_broadway?,
     do: "Broadway #{Application.spec(:broadway, :vsn)}",
     else: "NO HEX: these tests run on the stand-ins in offline/, not on Broadway"
-  ) <> if(brokers, do: ", brokers at #{brokers}", else: ", no broker, mock cluster only")
+  ) <>
+    if(brokers, do: ", brokers at #{brokers}", else: ", no broker, mock cluster only") <>
+    if(cluster, do: ", a cluster to do harm to in #{cluster}", else: "")
 )
 
 ExUnit.start(
-  exclude: if(brokers, do: [], else: [:broker]) ++ if(real_broadway?, do: [], else: [:hex])
+  exclude:
+    if(brokers, do: [], else: [:broker]) ++
+      if(cluster, do: [], else: [:cluster]) ++
+      if(real_broadway?, do: [], else: [:hex])
 )

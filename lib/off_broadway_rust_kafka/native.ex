@@ -196,6 +196,18 @@ defmodule OffBroadwayRustKafka.Native do
           {:ok, count :: non_neg_integer()} | {:error, error()}
   def client_partitions(_client, _topic, _timeout_ms), do: not_loaded()
 
+  @spec client_topics(client(), timeout_ms :: non_neg_integer()) ::
+          {:ok,
+           [
+             {topic :: String.t(),
+              [
+                {partition :: non_neg_integer(), leader :: integer() | nil,
+                 replicas :: [integer()], in_sync :: [integer()]}
+              ]}
+           ]}
+          | {:error, error()}
+  def client_topics(_client, _timeout_ms), do: not_loaded()
+
   @spec not_loaded() :: no_return()
   defp not_loaded, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -11,6 +11,11 @@ defmodule OffBroadwayRustKafka.TestClient do
   @type t :: Native.client()
   @type value :: binary() | nil
   @type record :: value() | keyword() | %{optional(atom()) => term()}
+  @type partition :: %{
+          leader: integer() | nil,
+          replicas: [integer()],
+          in_sync: [integer()]
+        }
   @typep row ::
            {partition :: non_neg_integer() | nil, key :: value(), value(), Native.headers(),
             ts :: non_neg_integer() | nil}
@@ -113,6 +118,18 @@ defmodule OffBroadwayRustKafka.TestClient do
           {:ok, pos_integer()} | {:error, Error.t()}
   def partitions(client, topic, timeout \\ @timeout),
     do: result(Native.client_partitions(client, topic, timeout))
+
+  @doc "Every partition, as one of the brokers sees it now; brokers are told by their ids."
+  @spec topics(t(), timeout_ms :: pos_integer()) ::
+          {:ok, %{{String.t(), non_neg_integer()} => partition()}} | {:error, Error.t()}
+  def topics(client, timeout \\ @timeout) do
+    with {:ok, topics} <- result(Native.client_topics(client, timeout)) do
+      {:ok,
+       for {topic, rows} <- topics, {id, leader, replicas, in_sync} <- rows, into: %{} do
+         {{topic, id}, %{leader: leader, replicas: replicas, in_sync: in_sync}}
+       end}
+    end
+  end
 
   @spec row(record()) :: row()
   defp row(value) when is_binary(value) or is_nil(value), do: {nil, nil, value, [], nil}

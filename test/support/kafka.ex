@@ -112,13 +112,17 @@ defmodule OffBroadwayRustKafka.Kafka do
   @doc "Asks until the answer is other than `{:not_yet, why}`, and fails when it stays that."
   @spec await(timeout_ms :: integer(), (() -> {:not_yet, String.t()} | answer)) :: answer
         when answer: term()
-  def await(timeout, ask) do
+  def await(timeout, ask), do: await_until(System.monotonic_time(:millisecond) + timeout, ask)
+
+  @spec await_until(integer(), (() -> {:not_yet, String.t()} | answer)) :: answer
+        when answer: term()
+  defp await_until(deadline, ask) do
     with {:not_yet, why} <- ask.() do
-      if timeout <= 0, do: flunk("waited in vain: " <> why)
+      if System.monotonic_time(:millisecond) >= deadline, do: flunk("waited in vain: " <> why)
 
       receive do
       after
-        @poll_ms -> await(timeout - @poll_ms, ask)
+        @poll_ms -> await_until(deadline, ask)
       end
     end
   end

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustler::types::atom::{error, ok};
 use rustler::{Binary, Encoder, Env, NifTaggedEnum, Resource, ResourceArc, Term};
-use testing::{Error, Record, State, TestClient, TestCluster};
+use testing::{Error, Partition, Record, State, TestClient, TestCluster};
 
 use crate::error::Failure;
 
@@ -268,4 +268,28 @@ fn client_partitions(
     timeout: u32,
 ) -> Result<usize, Failure> {
     client.0.with(|it| it.partitions(topic, ms(timeout)))
+}
+
+type PartitionRow = (i32, Option<i32>, Vec<i32>, Vec<i32>);
+
+fn partition_row(partition: Partition) -> PartitionRow {
+    (
+        partition.id,
+        partition.leader,
+        partition.replicas,
+        partition.in_sync,
+    )
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn client_topics(
+    client: ResourceArc<Client>,
+    timeout: u32,
+) -> Result<Vec<(String, Vec<PartitionRow>)>, Failure> {
+    let topics = client.0.with(|it| it.topics(ms(timeout)))?;
+    let rows = |partitions: Vec<_>| partitions.into_iter().map(partition_row).collect();
+    Ok(topics
+        .into_iter()
+        .map(|(name, partitions)| (name, rows(partitions)))
+        .collect())
 }

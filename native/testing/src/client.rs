@@ -40,7 +40,7 @@ pub struct Record<'a> {
 /// joining the group. Every call waits, up to its timeout, for its answer. May be shared.
 pub struct TestClient {
     config: ClientConfig,
-    producer: ThreadedProducer<Deliveries>,
+    pub(crate) producer: ThreadedProducer<Deliveries>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer>>>,
 }
 
@@ -198,24 +198,6 @@ impl TestClient {
             .client()
             .fetch_watermarks(topic, partition, timeout)
             .map_err(|error| Error::from_kafka("watermarks", error).at(topic, Some(partition)))
-    }
-
-    /// How many partitions a topic has.
-    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<usize, Error> {
-        const CALL: &str = "partitions";
-        let metadata = self
-            .producer
-            .client()
-            .fetch_metadata(Some(topic), timeout)
-            .map_err(|error| Error::from_kafka(CALL, error).at(topic, None))?;
-        let unknown = Error::new(CALL, RDKafkaErrorCode::UnknownTopicOrPartition);
-        match metadata.topics().first() {
-            None => Err(unknown.at(topic, None)),
-            Some(found) => match found.error() {
-                Some(code) => Err(Error::new(CALL, code.into()).at(topic, None)),
-                None => Ok(found.partitions().len()),
-            },
-        }
     }
 
     fn send(

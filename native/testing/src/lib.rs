@@ -7,8 +7,10 @@ mod client;
 mod cluster;
 mod delivery;
 mod error;
+mod metadata;
 
 pub use client::{Record, TestClient};
 pub use cluster::{State, TestCluster};
 pub use error::Error;
+pub use metadata::Partition;
 pub use rdkafka::error::RDKafkaErrorCode;

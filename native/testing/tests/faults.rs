@@ -28,6 +28,25 @@ fn a_topic_has_the_partitions_it_was_made_with() {
 }
 
 #[test]
+fn topics_are_told_with_the_brokers_that_lead_and_follow() {
+    let cluster = TestCluster::new(3).unwrap();
+    cluster.create_topic("orders", 2).unwrap();
+    let topics = client(&cluster, &[]).topics(SOON).unwrap();
+    let (_, partitions) = topics.iter().find(|(name, _)| name == "orders").unwrap();
+    assert_eq!(
+        partitions.iter().map(|it| it.id).collect::<Vec<_>>(),
+        [0, 1]
+    );
+    for partition in partitions {
+        assert!((1..=3).contains(&partition.leader.unwrap()));
+        let mut replicas = partition.replicas.clone();
+        replicas.sort_unstable();
+        assert_eq!(replicas, [1, 2, 3]);
+        assert!(partition.in_sync.contains(&partition.leader.unwrap()));
+    }
+}
+
+#[test]
 fn producing_to_a_broker_that_is_down_ends_in_time_and_goes_on_when_it_is_up() {
     let cluster = cluster("orders", 1);
     let client = client(&cluster, &[("reconnect.backoff.max.ms", "100")]);
