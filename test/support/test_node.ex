@@ -6,22 +6,32 @@ defmodule OffBroadwayRustKafka.TestNode do
 
   use Application
 
-  alias OffBroadwayRustKafka.{Kafka, TestPipeline}
+  alias OffBroadwayRustKafka.{History, Kafka, TestPipeline}
 
   @enforce_keys [:port, :pid, :dir, :group]
-  defstruct @enforce_keys
+  defstruct @enforce_keys ++ [:history]
 
-  @type t :: %__MODULE__{port: port(), pid: String.t(), dir: Path.t(), group: String.t()}
+  @type t :: %__MODULE__{
+          port: port(),
+          pid: String.t(),
+          dir: Path.t(),
+          group: String.t(),
+          history: History.t() | nil
+        }
 
   @exit_ms 20_000
 
-  @doc "Starts a node; `options` are those of `TestPipeline.start/3` that are data, and `:pause` (ms)."
+  @doc """
+  Starts a node; `options` are those of `TestPipeline.start/3` that are data, and `:pause` (ms).
+
+  With a `:history` its files become part of that, under the label `label/1`.
+  """
   @spec start(Kafka.t(), [String.t()], keyword()) :: t()
   def start(kafka, topics, options) do
     {pause, options} = Keyword.pop(options, :pause, 0)
-    dir = Path.join(System.tmp_dir!(), Kafka.random_name("off_broadway_rust_kafka"))
-    File.mkdir!(dir)
-    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
+    {history, options} = Keyword.pop(options, :history)
+    dir = new_dir()
+    options = if history, do: [history: recorded(history)] ++ options, else: options
     pipeline = TestPipeline.new(Keyword.put(options, :name, __MODULE__.Pipeline))
 
     broadway =
@@ -31,7 +41,14 @@ defmodule OffBroadwayRustKafka.TestNode do
 
     port = spawn_node(broadway)
     {:os_pid, pid} = Port.info(port, :os_pid)
-    node = %__MODULE__{port: port, pid: "#{pid}", dir: dir, group: pipeline.group}
+
+    node = %__MODULE__{
+      port: port,
+      pid: "#{pid}",
+      dir: dir,
+      group: pipeline.group,
+      history: history
+    }
 
     ExUnit.Callbacks.on_exit(fn ->
       System.cmd("kill", ["-KILL", node.pid], stderr_to_stdout: true)
@@ -42,14 +59,50 @@ defmodule OffBroadwayRustKafka.TestNode do
 
   @doc "Sends a signal to the node, waits until it is gone, and returns its exit status."
   @spec kill(t(), signal :: String.t()) :: non_neg_integer()
-  def kill(%{port: port, pid: pid}, signal) do
-    {_, 0} = System.cmd("kill", ["-" <> signal, pid])
+  def kill(%{port: port, history: history} = node, signal) do
+    signal(node, signal)
 
     receive do
-      {^port, {:exit_status, status}} -> status
+      {^port, {:exit_status, status}} ->
+        if history, do: History.gone(history, label(node), "after SIG" <> signal)
+        status
     after
       @exit_ms -> ExUnit.Assertions.flunk("the node did not end on #{signal}")
     end
+  end
+
+  @doc "Sends a signal to the node; while it is stopped (STOP, CONT) it need not serve anything."
+  @spec signal(t(), String.t()) :: :ok
+  def signal(%{pid: pid, history: history} = node, signal) do
+    case {history, signal} do
+      {nil, _} -> :ok
+      {_, "STOP"} -> History.begin_fault(history, "stopped", label(node))
+      {_, "CONT"} -> :ok
+      {_, _} -> History.fault(history, "SIG" <> signal, label(node))
+    end
+
+    {_, 0} = System.cmd("kill", ["-" <> signal, pid])
+    if history && signal == "CONT", do: History.end_fault(history, "stopped", label(node))
+    :ok
+  end
+
+  @doc "What its members are called in a history."
+  @spec label(t()) :: String.t()
+  def label(%{pid: pid}), do: History.Member.node_label(pid)
+
+  @spec recorded(History.t()) :: History.Sink.t()
+  defp recorded(history) do
+    dir = new_dir()
+    :ok = History.add_dir(history, dir)
+    {:dir, dir}
+  end
+
+  @spec new_dir() :: Path.t()
+  defp new_dir do
+    dir = Path.join(System.tmp_dir!(), Kafka.random_name("off_broadway_rust_kafka"))
+    File.mkdir!(dir)
+    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
+    dir
   end
 
   @doc "The offsets that the node has handled, by topic and partition, in the order it did."
@@ -115,6 +168,7 @@ defmodule OffBroadwayRustKafka.TestNode do
     @impl Broadway
     def handle_message(_processor, message, context) do
       work(message, context)
+      History.handled(message)
       message
     end
 

@@ -9,7 +9,7 @@ defmodule OffBroadwayRustKafka.TestPipeline do
 
   use Broadway
 
-  alias OffBroadwayRustKafka.{Kafka, Producer, Telemetry}
+  alias OffBroadwayRustKafka.{History, Kafka, Producer, Telemetry}
 
   @enforce_keys [:name, :group]
   defstruct @enforce_keys
@@ -17,7 +17,7 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   @type t :: %__MODULE__{name: atom(), group: String.t()}
 
   @options [:name, :group, :producer, :concurrency, :processors, :batchers] ++
-             [:handle, :handle_batch, :broadway]
+             [:handle, :handle_batch, :broadway, :history]
 
   @doc """
   Starts a pipeline, for as long as the test runs.
@@ -25,7 +25,8 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   `:producer` are options of the producer (from the earliest record, unless they say otherwise),
   `:concurrency` how many there are, `:processors` options of the processors and `:batchers` the
   batchers, `:broadway` more of Broadway's. `:handle` does something to a message, in
-  the processor, `:handle_batch` to the messages of a batch.
+  the processor, `:handle_batch` to the messages of a batch. `:history` records it
+  (`OffBroadwayRustKafka.History`), under the label `label/1`.
   """
   @spec start(Kafka.t(), [String.t() | keyword()], keyword()) :: t()
   def start(kafka, topics, options \\ []) do
@@ -77,7 +78,10 @@ defmodule OffBroadwayRustKafka.TestPipeline do
       [
         name: pipeline.name,
         context: context,
-        producer: [module: {Producer, producer}, concurrency: options[:concurrency] || 1],
+        producer: [
+          module: module(producer, pipeline, options[:history]),
+          concurrency: options[:concurrency] || 1
+        ],
         processors: [
           default: Keyword.merge([concurrency: 2, max_demand: 10], options[:processors] || [])
         ],
@@ -87,6 +91,21 @@ defmodule OffBroadwayRustKafka.TestPipeline do
       options[:broadway] || []
     )
   end
+
+  @doc "What its members are called in a history."
+  @spec label(t()) :: String.t()
+  def label(%{name: name}), do: name |> inspect() |> String.split(".") |> List.last()
+
+  @spec module(keyword(), t(), History.t() | History.Sink.t() | nil) :: {module(), keyword()}
+  defp module(producer, _pipeline, nil), do: {Producer, producer}
+
+  defp module(producer, pipeline, %History{} = history),
+    do:
+      {History.Producer,
+       [history: %{sink: History.sink(history), label: label(pipeline)}] ++ producer}
+
+  defp module(producer, _node, sink),
+    do: {History.Producer, [history: %{sink: sink, label: :node}] ++ producer}
 
   # A mock group that a member left or joined waits this session out, less a second, for the others.
   @spec config(Kafka.t()) :: keyword()
@@ -125,7 +144,16 @@ defmodule OffBroadwayRustKafka.TestPipeline do
 
   @impl Broadway
   def handle_message(_processor, message, context) do
-    message = context.handle.(message)
+    given = message
+
+    # Also one that failed is handled: it is acked, and does not come again.
+    message =
+      try do
+        context.handle.(message)
+      after
+        History.handled(given)
+      end
+
     send(context.test, {:handled, context.name, self(), message})
     message
   end

@@ -1,0 +1,124 @@
+defmodule OffBroadwayRustKafka.Checker.Committing do
+  @moduledoc false
+  # What must hold when an offset is committed, and of what is committed when a member stops.
+
+  alias OffBroadwayRustKafka.Checker.{State, Unacked}
+  alias OffBroadwayRustKafka.History
+  alias OffBroadwayRustKafka.History.Spans
+
+  # A commit: whose, of what, and when it was sent and told.
+  @typep commit :: %{
+           member: History.member(),
+           place: History.place(),
+           offset: integer(),
+           sent_at: integer(),
+           time: integer()
+         }
+
+  @doc "I1, within an assignment; and, between members, that nothing is committed that is another's."
+  @spec commit(State.t(), commit()) :: State.t()
+  def commit(state, %{member: member, place: place} = commit) do
+    track = State.track(state, member, place)
+    state |> unacked(track, commit) |> foreign(track, commit) |> back(track, commit)
+  end
+
+  # A commit may be told before the assignment that its epoch began with: it is of the one before.
+  @spec unacked(State.t(), State.track() | nil, commit()) :: State.t()
+  defp unacked(state, %{start: start} = track, %{offset: offset, time: time}) when start != nil do
+    lowest = Unacked.lowest(state.unacked, track.id)
+    state = State.put_track(state, %{track | committed: max(track.committed || start, offset)})
+    text = "#{offset} is committed, and #{lowest} is not acked"
+
+    cond do
+      lowest != nil and lowest < offset -> State.flag(state, track, :I1, lowest, time, text)
+      offset > track.top + 1 -> jump(state, track, {track.top + 1, offset - 1}, time)
+      true -> state
+    end
+  end
+
+  defp unacked(state, _track, _commit), do: state
+
+  # Whether there are records there is known at the end.
+  @spec jump(State.t(), State.track(), Spans.span(), integer()) :: State.t()
+  defp jump(state, track, span, time) do
+    jump = {Map.take(track, [:member, :epoch]), span, time}
+    State.update_place(state, track.place, &%{&1 | jumps: [jump | &1.jumps]})
+  end
+
+  @spec foreign(State.t(), State.track() | nil, commit()) :: State.t()
+  defp foreign(%{options: %{fencing: true}} = state, track, commit) when track != nil do
+    {owner, since} = State.place(state, commit.place).owner || {commit.member, commit.time}
+    text = "#{commit.offset} is committed after #{owner} was assigned it"
+
+    if owner != commit.member and since < commit.sent_at,
+      do: State.flag(state, track, :I5, commit.offset, commit.time, text),
+      else: state
+  end
+
+  defp foreign(state, _track, _commit), do: state
+
+  # What another member told later may have been committed before: only one that was sent later is
+  # known to have gone back.
+  @spec back(State.t(), State.track() | nil, commit()) :: State.t()
+  defp back(state, track, %{offset: offset, time: time} = commit) do
+    at = State.place(state, commit.place)
+    text = "#{offset} is committed, after #{at.committed}"
+
+    cond do
+      at.committed == nil or offset >= at.committed ->
+        committed = %{committed: offset, committed_at: time, by: commit.member}
+        State.update_place(state, commit.place, &Map.merge(&1, committed))
+
+      track != nil and (at.by == commit.member or at.committed_at < commit.sent_at) ->
+        State.flag(state, track, :rewind, offset, time, text)
+
+      true ->
+        state
+    end
+  end
+
+  @doc "I7: what a member that stopped has committed, of what it held until it did."
+  @spec stopped(State.t(), History.member(), integer()) :: State.t()
+  def stopped(state, member, time) do
+    label = History.label(member)
+    {own, others} = Enum.split_with(state.closed, &(&1.member == member))
+    state = %{state | closed: others}
+
+    if label in state.options.cut_off,
+      do: state,
+      else: Enum.reduce(own, state, &left(&2, &1, clean?(state, label), time))
+  end
+
+  @spec clean?(State.t(), String.t()) :: boolean()
+  defp clean?(%{options: %{clean_stops: :all}}, _label), do: true
+  defp clean?(%{options: %{clean_stops: labels}}, label), do: label in labels
+
+  @spec left(State.t(), State.track(), boolean(), integer()) :: State.t()
+  defp left(state, track, clean?, time) do
+    case wrong(
+           track,
+           Unacked.lowest(state.unacked, track.id),
+           track.committed || track.start,
+           clean?
+         ) do
+      nil -> state
+      {offset, text} -> State.flag(state, track, :I7, offset, time, "it stopped " <> text)
+    end
+  end
+
+  # Too much is another rule's.
+  @spec wrong(State.track(), integer() | nil, integer() | nil, boolean()) ::
+          {integer(), String.t()} | nil
+  defp wrong(%{spans: []}, _lowest, _committed, _clean?), do: nil
+  defp wrong(_track, _lowest, nil, _clean?), do: nil
+
+  defp wrong(%{top: top}, nil, committed, _clean?) when committed <= top,
+    do: {top, "with #{committed} committed, and all up to #{top} is acked"}
+
+  defp wrong(_track, nil, _committed, _clean?), do: nil
+  defp wrong(_track, lowest, _committed, true), do: {lowest, "and #{lowest} is not acked"}
+  defp wrong(_track, lowest, committed, false) when committed == lowest, do: nil
+
+  defp wrong(_track, lowest, committed, false),
+    do: {lowest, "with #{committed} committed, and #{lowest} is the lowest that is not acked"}
+end

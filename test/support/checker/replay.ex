@@ -1,0 +1,200 @@
+defmodule OffBroadwayRustKafka.Checker.Replay do
+  @moduledoc false
+  # Goes through a history once, in the order of time.
+
+  alias OffBroadwayRustKafka.Checker.{Clock, Committing, Delivering, State, Unacked, Violation}
+  alias OffBroadwayRustKafka.History
+  alias OffBroadwayRustKafka.History.Spans
+
+  @spec run([History.event()], map()) :: State.t()
+  def run(events, options) do
+    state = Enum.reduce(events, State.new(options), &step/2)
+    until = if events == [], do: 0, else: events |> List.last() |> elem(0)
+
+    for {_, track} <- state.tracks, reduce: state do
+      state -> Delivering.waited(state, track, nil, until)
+    end
+  end
+
+  @spec step(History.event(), State.t()) :: State.t()
+  defp step({time, member, :assigned, place, epoch, start}, state) do
+    state = state |> counted(member, place, start) |> State.began(member, place, epoch, time)
+    committed = State.place(state, place).committed
+
+    state =
+      State.update_place(state, place, &%{&1 | owner: {member, time}, start: &1.start || start})
+
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track ->
+        state
+        |> State.ready(State.starts(track, start), time)
+        |> starts(track, start, committed, time)
+
+      _newer ->
+        state
+    end
+  end
+
+  defp step({time, member, kind, place, epoch, _unacked}, state) when kind in [:revoked, :lost] do
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track when kind == :lost -> State.ended(state, track, time)
+      %{epoch: ^epoch} = track -> state |> State.closed(track) |> State.ended(track, time)
+      _another -> state
+    end
+  end
+
+  defp step({time, member, :demanded, _, _, {lane, count}}, state) do
+    left = Clock.demand(state.clock, member, lane) || 0
+    %{state | clock: Clock.put_demand(state.clock, member, lane, left + count, time)}
+  end
+
+  defp step({time, member, :lane, _, _, lane}, state) do
+    again? = Clock.demand(state.clock, member, lane) != nil
+    state = %{state | clock: Clock.put_demand(state.clock, member, lane, 0, time)}
+    if again?, do: State.cause(state, time), else: state
+  end
+
+  defp step({time, member, :delivered, place, epoch, {lane, spans}}, state) do
+    state =
+      state
+      |> State.began(member, place, epoch, time)
+      |> State.saw(:delivered, place, spans)
+      |> Delivering.emitted(member, lane, spans, time)
+
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track -> Delivering.deliver(state, track, lane, spans, time)
+      _newer -> State.had_to(state, place, spans)
+    end
+  end
+
+  defp step({time, member, :handled, place, epoch, spans}, state),
+    do:
+      state
+      |> State.saw(:handled, place, spans)
+      |> Delivering.handle(member, place, epoch, spans, time)
+
+  defp step({time, member, :acked, place, epoch, spans}, state) do
+    state = State.saw(state, :acked, place, spans)
+
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track ->
+        Enum.each(spans, &Unacked.remove(state.unacked, track.id, &1))
+        State.ready(state, track, time)
+
+      _stale ->
+        state
+    end
+  end
+
+  defp step({time, member, :committed, place, _, {offset, latency_us}}, state) do
+    commit = %{member: member, place: place, offset: offset, time: time}
+    Committing.commit(state, Map.put(commit, :sent_at, time - latency_us * 1_000))
+  end
+
+  # A position that did not exist any more. The epoch that begins there is not told of.
+  defp step({_time, member, :reset, place, _, {_from, to}}, state) do
+    state = State.update_place(state, place, &%{&1 | committed: nil, broker: nil})
+
+    case State.track(state, member, place) do
+      nil -> state
+      %{start: nil} = track -> State.put_track(state, State.starts(track, to))
+      track -> State.put_track(state, %{track | reset_to: to})
+    end
+  end
+
+  defp step({time, _, :broker, place, _, offset}, state) when offset != nil do
+    at = State.place(state, place)
+    known = if at.committed != nil and at.committed_at < time, do: at.committed, else: 0
+    before = max(known, at.broker || 0)
+    text = "the brokers have #{offset}, after #{before}"
+    fields = [invariant: :rewind, text: text, place: place, offset: offset, at: time]
+    state = State.update_place(state, place, &%{&1 | broker: offset})
+    if offset < before, do: State.add(state, struct!(Violation, fields)), else: state
+  end
+
+  defp step({time, _, :produced, place, _, {first, next, gaps}}, state) do
+    produced = Spans.difference([{first, next - 1}], gaps)
+
+    state =
+      State.update_place(state, place, fn at ->
+        {_, last} = List.last(produced, {0, -1})
+        ends = %{next: max(at.next || 0, last + 1), end: max(at.end || 0, next)}
+        Map.merge(%{at | produced: [produced | at.produced]}, ends)
+      end)
+
+    for {{_, ^place}, track} <- state.tracks, reduce: state do
+      state -> State.ready(state, track, time)
+    end
+  end
+
+  # A consumer that starts takes the place of the one before it.
+  defp step({time, member, :started, _, _, _}, state) do
+    label = History.label(member)
+    state = %{state | members: MapSet.put(state.members, member)}
+    State.end_all(state, &(&1 != member and History.label(&1) == label), time)
+  end
+
+  defp step({_time, member, :draining, _, _, _}, state),
+    do: %{state | draining: MapSet.put(state.draining, member)}
+
+  defp step({time, member, :stopped, _, _, _}, state),
+    do:
+      state
+      |> State.close_all(member)
+      |> State.end_all(&(&1 == member), time)
+      |> Committing.stopped(member, time)
+
+  defp step({time, label, :gone, _, _, _}, state),
+    do: state |> State.end_all(&(History.label(&1) == label), time) |> State.cause(time)
+
+  defp step({time, _, :fault, _, _, _}, state),
+    do: State.cause(%{state | faults: state.faults + 1}, time)
+
+  defp step({time, whose, :fault_begins, _, _, what}, state) do
+    clock = Clock.stop(state.clock, {whose, what}, time)
+    state = %{state | faults: state.faults + 1, clock: clock}
+    State.cause(state, time)
+  end
+
+  defp step({time, whose, :fault_ends, _, _, what}, state),
+    do: %{state | clock: Clock.go_on(state.clock, {whose, what}, time)}
+
+  defp step({time, _, kind, _, _, _}, state) when kind in [:down, :stalled],
+    do: State.cause(state, time)
+
+  defp step({time, _, :queued, _, _, {bytes, records, {most_bytes, most_records}}}, state) do
+    text =
+      "queued are #{bytes} bytes and #{records} records, of #{most_bytes} and #{most_records}"
+
+    if bytes > most_bytes or records > most_records,
+      do: State.add(state, %Violation{invariant: :I8, at: time, text: text}),
+      else: state
+  end
+
+  defp step({time, _, :called, _, _, {name, microseconds}}, state) do
+    text = "#{name} took #{microseconds} µs"
+
+    if microseconds > state.options.call_us,
+      do: State.add(state, %Violation{invariant: :I9, at: time, text: text}),
+      else: state
+  end
+
+  defp step(_told_for_the_reader, state), do: state
+
+  # Whoever held it until now may not know it yet: the new owner begins at `start`.
+  @spec counted(State.t(), History.member(), History.place(), integer()) :: State.t()
+  defp counted(state, member, place, start) do
+    for {{other, ^place}, track} <- state.tracks, other != member, reduce: state do
+      state -> State.count(state, track, start)
+    end
+  end
+
+  @spec starts(State.t(), State.track(), integer(), integer() | nil, integer()) :: State.t()
+  defp starts(%{options: %{fencing: true}} = state, track, start, committed, time)
+       when committed != nil and start < committed do
+    text = "it starts at #{start}, and #{committed} is committed"
+    State.flag(state, track, :rewind, start, time, text)
+  end
+
+  defp starts(state, _track, _start, _committed, _time), do: state
+end
