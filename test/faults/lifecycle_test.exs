@@ -91,22 +91,31 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
     end)
   end
 
-  test "members whose process is killed leave nothing behind", context do
+  test "pipelines and members whose process is killed leave nothing behind", context do
     %{kafka: kafka, pipeline: pipeline} = context
     topic = create_topic(kafka, @partitions)
+    Process.flag(:trap_exit, true)
 
-    lead_lives(div(@lives, 12), "killed", fn _ ->
+    lead_lives(div(@lives, 12), "killed", fn n ->
       pipeline = start_pipeline(in_group(pipeline, kafka), kafka, [topic])
       await_assigned(pipeline, @partitions)
+      supervisor = Process.whereis(:"#{pipeline.name}.Broadway.Supervisor")
 
-      {_, consumer, _, _} =
-        :"#{pipeline.name}.Broadway.Supervisor"
-        |> Supervisor.which_children()
-        |> List.keyfind(OffBroadwayRustKafka.Consumer, 0)
+      if rem(n, 2) == 0 do
+        {_, consumer, _, _} =
+          supervisor
+          |> Supervisor.which_children()
+          |> List.keyfind(OffBroadwayRustKafka.Consumer, 0)
 
-      Process.exit(consumer, :kill)
-      await_assigned(pipeline, @partitions)
-      stop_pipeline(pipeline)
+        Process.exit(consumer, :kill)
+        await_assigned(pipeline, @partitions)
+        stop_pipeline(pipeline)
+      else
+        monitor = Process.monitor(supervisor)
+        Process.exit(Process.whereis(pipeline.name), :kill)
+        assert_receive {:DOWN, ^monitor, _, _, _}, @shutdown_ms + @beyond_ms
+        forget()
+      end
     end)
   end
 
