@@ -75,8 +75,14 @@ defmodule OffBroadwayRustKafka.Resources do
   @spec memory() :: %{resident_kb: pos_integer(), vm_kb: pos_integer()}
   def memory do
     Enum.each(Process.list(), &:erlang.garbage_collect/1)
-    [_, resident] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, File.read!("/proc/self/status"))
-    %{resident_kb: String.to_integer(resident), vm_kb: div(:erlang.memory(:total), 1024)}
+    %{resident_kb: resident_kb("self"), vm_kb: div(:erlang.memory(:total), 1024)}
+  end
+
+  @doc "What a process of the operating system has in memory."
+  @spec resident_kb(os_pid :: String.t()) :: pos_integer()
+  def resident_kb(pid) do
+    [_, resident] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, File.read!("/proc/#{pid}/status"))
+    String.to_integer(resident)
   end
 
   @doc """
