@@ -148,6 +148,18 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     assert :gen_tcp.recv(server, 0, 3 * @while) == {:error, :timeout}
   end
 
+  test "a network that forgets passes new connections only, and closes none", %{echo: echo} do
+    proxy = proxy(echo)
+    old = connect(proxy)
+    assert exchange(old, "hello") == "hello"
+    Proxy.forget(proxy)
+    assert proxy |> connect() |> exchange("hello") == "hello"
+    :ok = :gen_tcp.send(old, "hello")
+    assert :gen_tcp.recv(old, 0, @while) == {:error, :timeout}
+    Proxy.restore(proxy)
+    assert {:error, _} = :gen_tcp.recv(old, 0, @soon)
+  end
+
   test "connections end with their proxy", %{echo: echo} do
     proxy = proxy(echo)
     socket = connect(proxy)

@@ -10,22 +10,26 @@ defmodule OffBroadwayRustKafka.Consumer do
 
   alias OffBroadwayRustKafka.{Error, Log, Native, Telemetry}
 
-  # How long the final commit and the leaving of the group may take, and how long past that the
-  # answer may be under way.
+  # How long the final commit and the leaving of the group may take at most; how far they may go beyond
+  # Broadway's own :shutdown, which counts from when the pipeline began to drain; and how long past
+  # that the answer may be under way.
   @close_ms 10_000
-  @grace_ms 1_000
+  @beyond_ms 1_500
+  @grace_ms 500
 
   # After what is fatal and may pass we start again, no more often than Broadway's supervisor bears.
   @again_ms 5_000
 
-  @enforce_keys [:consumer, :context, :log, :on_unacked]
+  @enforce_keys [:consumer, :context, :log, :on_unacked, :table, :shutdown_ms]
   defstruct @enforce_keys
 
   @type t :: %__MODULE__{
           consumer: Native.consumer(),
           context: %{name: term(), group_id: String.t()},
           log: Log.t(),
-          on_unacked: :report | :redeliver | :stop
+          on_unacked: :report | :redeliver | :stop,
+          table: table(),
+          shutdown_ms: pos_integer()
         }
 
   @type table :: :ets.tid()
@@ -36,6 +40,7 @@ defmodule OffBroadwayRustKafka.Consumer do
           name: term(),
           group_id: String.t(),
           on_unacked: :report | :redeliver | :stop,
+          shutdown_ms: pos_integer(),
           config: (() -> Native.config())
         }
 
@@ -48,6 +53,13 @@ defmodule OffBroadwayRustKafka.Consumer do
       [{:consumer, consumer}] -> {:ok, consumer}
       [] -> :error
     end
+  end
+
+  @doc "Says that the pipeline has begun to drain. Those that say so later change nothing."
+  @spec draining(table()) :: :ok
+  def draining(table) do
+    :ets.insert_new(table, {:draining, System.monotonic_time(:millisecond)})
+    :ok
   end
 
   @spec child_spec(arg()) :: Supervisor.child_spec()
@@ -70,8 +82,9 @@ defmodule OffBroadwayRustKafka.Consumer do
       {:ok, consumer} ->
         :ets.insert(table, {:consumer, consumer})
         context = Map.take(arg, [:name, :group_id])
-        state = %{consumer: consumer, context: context, log: Log.new(name)}
-        {:ok, struct!(__MODULE__, Map.put(state, :on_unacked, arg.on_unacked))}
+        state = Map.take(arg, [:table, :on_unacked, :shutdown_ms])
+        own = [consumer: consumer, context: context, log: Log.new(name)]
+        {:ok, struct!(__MODULE__, own ++ Map.to_list(state))}
 
       {:error, error} ->
         {:stop, Error.from_native(error)}
@@ -115,8 +128,28 @@ defmodule OffBroadwayRustKafka.Consumer do
 
   @impl GenServer
   def terminate(_reason, state) do
-    Native.close(state.consumer, @close_ms)
-    await_closed(state, System.monotonic_time(:millisecond) + @close_ms + @grace_ms)
+    now = System.monotonic_time(:millisecond)
+    timeout = close_ms(state, now)
+    Native.close(state.consumer, timeout)
+    await_closed(state, now + timeout + @grace_ms)
+  end
+
+  # Whoever stops a pipeline waits as long as Broadway's :shutdown says, not for a network.
+  @spec close_ms(t(), now_ms :: integer()) :: pos_integer()
+  defp close_ms(state, now) do
+    left = state.shutdown_ms - (now - draining_since(state.table, now))
+    min(max(left, 0) + @beyond_ms, @close_ms)
+  end
+
+  @spec draining_since(table(), default :: integer()) :: integer()
+  defp draining_since(table, default) do
+    case :ets.lookup(table, :draining) do
+      [{:draining, since}] -> since
+      [] -> default
+    end
+  rescue
+    # The pipeline's own process was killed, and the table with it.
+    ArgumentError -> default
   end
 
   # A consumer that is closed delivers no more, and says so by itself.

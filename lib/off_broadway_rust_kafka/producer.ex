@@ -52,7 +52,9 @@ defmodule OffBroadwayRustKafka.Producer do
   A record's offset is committed once it and all delivered before it in its partition are
   acknowledged, whether they succeeded or failed: handle failures in `c:Broadway.handle_failed/2`.
   Delivery is at least once. When the pipeline stops and all its stages end within Broadway's
-  `:shutdown`, the committed offset is exactly the next record after the last handled one.
+  `:shutdown`, the committed offset is exactly the next record after the last handled one. Where the
+  brokers do not answer, a stop waits for them until `:shutdown` and two seconds are over, and no
+  longer than ten seconds.
   """
 
   use GenStage
@@ -62,16 +64,20 @@ defmodule OffBroadwayRustKafka.Producer do
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:consumer, :lane, :stages]
+  @enforce_keys [:table, :consumer, :lane, :stages]
   defstruct @enforce_keys ++ [demand: 0, next: :stages, lost?: false]
 
   # How soon to look again for stages that start.
   @watch_ms 5
 
+  # Broadway's default.
+  @shutdown_ms 30_000
+
   # What makes it pull again: its stages being up, demand, a wake-up, its own message, or nothing
   # any more.
   @typep next :: :stages | :demand | :wake | :pull | :never
   @typep t :: %__MODULE__{
+           table: Consumer.table(),
            consumer: Native.consumer(),
            lane: non_neg_integer(),
            stages: Stages.t(),
@@ -94,6 +100,7 @@ defmodule OffBroadwayRustKafka.Producer do
       name: broadway[:name],
       group_id: options.group_id,
       on_unacked: options.on_unacked,
+      shutdown_ms: broadway[:shutdown] || @shutdown_ms,
       config: fn -> config end
     }
 
@@ -103,9 +110,11 @@ defmodule OffBroadwayRustKafka.Producer do
 
   @impl GenStage
   def init(options) do
-    {:ok, consumer} = Consumer.fetch(options[:consumer])
+    table = options[:consumer]
+    {:ok, consumer} = Consumer.fetch(table)
+    lane = options[:broadway][:index]
     stages = Stages.new(options[:stages])
-    state = %__MODULE__{consumer: consumer, lane: options[:broadway][:index], stages: stages}
+    state = %__MODULE__{table: table, consumer: consumer, lane: lane, stages: stages}
 
     case Native.attach(consumer, state.lane) do
       :ok -> {:producer, watch_later(state)}
@@ -142,7 +151,10 @@ defmodule OffBroadwayRustKafka.Producer do
     do: {:reply, state.consumer, [], state}
 
   @impl Broadway.Producer
-  def prepare_for_draining(state), do: {:noreply, [], %{state | next: :never}}
+  def prepare_for_draining(state) do
+    Consumer.draining(state.table)
+    {:noreply, [], %{state | next: :never}}
+  end
 
   # While a stage is down nothing is pulled: what Broadway dispatched to it would be lost. Once all
   # are up again, what the dead ones held and did not acknowledge is delivered anew.

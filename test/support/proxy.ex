@@ -18,13 +18,14 @@ defmodule OffBroadwayRustKafka.Proxy do
     @moduledoc false
     # What is wrong now. Pumps look at it for every chunk.
 
-    defstruct latency: 0, reset: 0.0, bandwidth: nil, half_open: false
+    defstruct latency: 0, reset: 0.0, bandwidth: nil, half_open: false, forgotten: 0
 
     @type t :: %__MODULE__{
             latency: ms :: non_neg_integer(),
             reset: probability :: float(),
             bandwidth: (bytes_per_second :: pos_integer()) | nil,
-            half_open: boolean()
+            half_open: boolean(),
+            forgotten: connections :: non_neg_integer()
           }
   end
 
@@ -63,6 +64,10 @@ defmodule OffBroadwayRustKafka.Proxy do
   @spec port(t()) :: :inet.port_number()
   def port(proxy), do: GenServer.call(proxy, :port)
 
+  @doc "How many connections it has taken so far."
+  @spec accepted(t()) :: non_neg_integer()
+  def accepted(proxy), do: GenServer.call(proxy, :accepted)
+
   @doc "Closes all connections and refuses new ones."
   @spec cut(t()) :: :ok
   def cut(proxy), do: GenServer.call(proxy, :cut)
@@ -70,6 +75,13 @@ defmodule OffBroadwayRustKafka.Proxy do
   @doc "Takes what is sent, and new connections, passes nothing on and closes nothing."
   @spec half_open(t()) :: :ok
   def half_open(proxy), do: fault(proxy, half_open: true)
+
+  @doc """
+  Passes nothing more on for the connections there are, and closes none: as a firewall does that lost
+  its table. New ones work.
+  """
+  @spec forget(t()) :: :ok
+  def forget(proxy), do: GenServer.call(proxy, :forget)
 
   @doc "Passes everything on so much later, in each direction."
   @spec latency(t(), ms :: non_neg_integer()) :: :ok
@@ -106,12 +118,16 @@ defmodule OffBroadwayRustKafka.Proxy do
 
   @impl GenServer
   def handle_call(:port, _from, %State{} = state), do: {:reply, state.port, state}
+  def handle_call(:accepted, _from, %State{} = state), do: {:reply, state.accepted, state}
   def handle_call(:cut, _from, %State{} = state), do: {:reply, :ok, state |> deafen() |> close()}
 
   def handle_call(:restore, _from, %State{} = state) do
-    state = if state.faults.half_open, do: close(state), else: state
+    state = if half_open?(state.faults), do: close(state), else: state
     {:reply, :ok, state |> put(%Faults{}) |> listen()}
   end
+
+  def handle_call(:forget, _from, %State{} = state),
+    do: {:reply, :ok, put(state, %Faults{state.faults | forgotten: state.accepted})}
 
   def handle_call({:fault, fault}, _from, %State{} = state),
     do: {:reply, :ok, put(state, struct!(state.faults, fault))}
@@ -135,6 +151,9 @@ defmodule OffBroadwayRustKafka.Proxy do
 
   @spec fault(t(), keyword()) :: :ok
   defp fault(proxy, fault), do: GenServer.call(proxy, {:fault, fault})
+
+  @spec half_open?(Faults.t()) :: boolean()
+  defp half_open?(faults), do: faults.half_open or faults.forgotten > 0
 
   @spec put(State.t(), Faults.t()) :: State.t()
   defp put(state, faults) do

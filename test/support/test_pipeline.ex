@@ -17,14 +17,14 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   @type t :: %__MODULE__{name: atom(), group: String.t()}
 
   @options [:name, :group, :producer, :concurrency, :processors, :batchers] ++
-             [:handle, :handle_batch, :broadway, :history, :tell]
+             [:handle, :handle_batch, :broadway, :history, :rate_limiting, :tell]
 
   @doc """
   Starts a pipeline, for as long as the test runs.
 
   `:producer` are options of the producer (from the earliest record, unless they say otherwise),
   `:concurrency` how many there are, `:processors` options of the processors and `:batchers` the
-  batchers, `:broadway` more of Broadway's. `:handle` does something to a message, in
+  batchers, `:rate_limiting` the producers' and `:broadway` more of Broadway's. `:handle` does something to a message, in
   the processor, `:handle_batch` to the messages of a batch. `:history` records it
   (`OffBroadwayRustKafka.History`), under the label `label/1`; with `tell: false` the test is not
   told of messages, which may be too many.
@@ -79,10 +79,11 @@ defmodule OffBroadwayRustKafka.TestPipeline do
       [
         name: pipeline.name,
         context: context,
-        producer: [
-          module: module(producer, pipeline, options[:history]),
-          concurrency: options[:concurrency] || 1
-        ],
+        producer:
+          [
+            module: module(producer, pipeline, options[:history]),
+            concurrency: options[:concurrency] || 1
+          ] ++ Keyword.take(options, [:rate_limiting]),
         processors: [
           default: Keyword.merge([concurrency: 2, max_demand: 10], options[:processors] || [])
         ],

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::never;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::code::Code;
 use crate::deadline::after;
 use crate::error::Error;
+use crate::offsets::Offsets;
+use crate::polled::Polled;
 use crate::service::Service;
 
 /// A member on its way out.
@@ -19,6 +22,11 @@ pub(crate) struct Leaving {
 
 // With no broker in reach nothing can be committed; whoever stops us should not wait for that.
 const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(800);
+
+// On a slow network the group hears later that the member has left than its owner would wait. If it
+// never did, the member's partitions would be nobody's until the session is over.
+const LINGER: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Leaving {
     fn new(now: Instant, timeout: Duration) -> Leaving {
@@ -93,6 +101,30 @@ impl Service {
                 .map(|code| Error::kafka("leave the group", code))
         };
         (now >= deadline).then(|| late().map_or(Ok(()), Err))
+    }
+
+    /// Goes on leaving when nobody waits for it any more, and tells nobody.
+    pub(crate) fn linger(&mut self) {
+        // Nobody can ask for anything any more.
+        self.commands = never();
+        let deadline = Instant::now() + LINGER;
+        while !self.client.is_closed() && Instant::now() < deadline {
+            while let Some(polled) = self.client.poll(&self.member_queue) {
+                let protocol = self.rebalance.protocol();
+                // Unanswered they would hold it up.
+                let _ = match polled {
+                    Polled::Assign(_) => self.client.assign(protocol, &Offsets::new([])),
+                    Polled::Revoke(entries) => {
+                        let entries = entries.iter();
+                        let list = Offsets::new(entries.map(|e| (&*e.topic, e.partition, 0)));
+                        self.client.unassign(protocol, &list)
+                    }
+                    _ => Ok(()),
+                };
+            }
+            while self.client.poll(&self.commit_queue).is_some() {}
+            let _ = self.kick.recv_timeout(LOOK_AGAIN);
+        }
     }
 
     fn has_flushed(&self, since: Instant, now: Instant) -> bool {

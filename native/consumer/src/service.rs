@@ -49,8 +49,8 @@ pub(crate) struct Service {
     pub(crate) drain_timeout: Duration,
     /// No broker can be reached, as far as librdkafka has said.
     pub(crate) brokers_down: bool,
-    commands: Receiver<Command>,
-    kick: Receiver<()>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) kick: Receiver<()>,
     next_look: Instant,
     // Last, as fields are dropped in order: a client goes after its queues.
     pub(crate) client: Arc<Client>,
@@ -165,8 +165,9 @@ impl Service {
             }
             if let Some(result) = self.step_leave(now) {
                 self.release();
-                // Destroying the client may take long: the owner hears before that.
-                return self.shared.sink.event(Event::Closed(result));
+                // What is left to do may take long: the owner hears before that.
+                self.shared.sink.event(Event::Closed(result));
+                return self.linger();
             }
         }
     }

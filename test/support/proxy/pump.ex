@@ -6,13 +6,14 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
   alias OffBroadwayRustKafka.Proxy.Faults
 
-  @enforce_keys [:from, :to, :table, :rand, :free_at]
-  defstruct [:from, :to, :table, :rand, :free_at, queue: :queue.new(), reading?: false]
+  @enforce_keys [:from, :to, :table, :number, :rand, :free_at]
+  defstruct [:from, :to, :table, :number, :rand, :free_at, queue: :queue.new(), reading?: false]
 
   @typep t :: %__MODULE__{
            from: :gen_tcp.socket(),
            to: :gen_tcp.socket(),
            table: :ets.table(),
+           number: non_neg_integer(),
            rand: :rand.state(),
            queue: :queue.queue({due_us :: integer(), chunk :: binary() | :closed}),
            free_at: us :: integer(),
@@ -63,9 +64,9 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
   @spec new(:gen_tcp.socket(), :gen_tcp.socket(), :ets.table(), {integer(), integer(), integer()}) ::
           t()
-  defp new(from, to, table, seed) do
+  defp new(from, to, table, {_, number, _} = seed) do
     rand = :rand.seed_s(:exsss, seed)
-    %__MODULE__{from: from, to: to, table: table, rand: rand, free_at: now()}
+    %__MODULE__{from: from, to: to, table: table, number: number, rand: rand, free_at: now()}
   end
 
   @spec run(t()) :: no_return()
@@ -87,8 +88,15 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
     {chance, rand} = :rand.uniform_s(pump.rand)
     pump = %__MODULE__{pump | rand: rand}
 
-    if chance < faults.reset, do: reset(pump), else: enqueue(pump, chunk, faults)
+    cond do
+      half_open?(pump, faults) -> pump
+      chance < faults.reset -> reset(pump)
+      true -> enqueue(pump, chunk, faults)
+    end
   end
+
+  @spec half_open?(t(), Faults.t()) :: boolean()
+  defp half_open?(pump, faults), do: faults.half_open or pump.number < faults.forgotten
 
   @spec enqueue(t(), binary() | :closed, Faults.t()) :: t()
   defp enqueue(pump, chunk, faults) do
@@ -110,7 +118,7 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
     case :queue.peek(pump.queue) do
       {:value, {due, chunk}} when due <= now ->
-        if not faults(pump.table).half_open, do: pass_on(pump.to, chunk)
+        if not half_open?(pump, faults(pump.table)), do: pass_on(pump.to, chunk)
         send_due(%__MODULE__{pump | queue: :queue.drop(pump.queue)})
 
       _empty_or_later ->
