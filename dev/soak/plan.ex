@@ -8,7 +8,7 @@ defmodule Soak.Plan do
 
   # Until everybody has what to do.
   @first_ms 4_000
-  @gap_ms 1_000..6_000
+  @gap_ms 500..5_000
 
   @spec random(ms :: non_neg_integer()) :: [step()]
   def random(ms), do: random(@first_ms, ms, [], Faults.all())
