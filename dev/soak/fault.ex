@@ -6,17 +6,18 @@ defmodule Soak.Fault do
   alias Soak.World
 
   @enforce_keys [:name, :begin]
-  defstruct @enforce_keys ++ [hold: 0..0, alone?: false]
+  defstruct @enforce_keys ++ [hold: 0..0, alone?: false, one_in: 1]
 
   @typedoc """
   `hold` is how many ms it lasts, at least and at most; `alone?` says that no other such fault may
-  be there at the same time.
+  be there at the same time; `one_in` turns of all faults it comes, as it takes long.
   """
   @type t :: %__MODULE__{
           name: atom(),
           begin: (World.t() -> result()),
           hold: Range.t(),
-          alone?: boolean()
+          alone?: boolean(),
+          one_in: pos_integer()
         }
   @type heal :: (World.t() -> World.t())
   @type result :: {World.t(), text :: String.t(), heal() | nil} | :none

@@ -9,6 +9,7 @@ defmodule Soak.Members do
   @type member :: %{
           label: String.t(),
           kind: :vm | :node,
+          instance: String.t(),
           name: atom(),
           pid: pid() | nil,
           mood: Mood.t() | nil,
@@ -18,14 +19,18 @@ defmodule Soak.Members do
 
   @stop_ms 90_000
 
-  @doc "Another member, in this VM or on a node; with its label."
-  @spec join(World.t(), :vm | :node) :: {World.t(), String.t()}
-  def join(world, :vm) do
+  @doc "Another member, in this VM or on a node, or one that comes again; with its label."
+  @spec join(World.t(), :vm | :node, instance :: String.t() | nil) :: {World.t(), String.t()}
+  def join(world, kind, instance \\ nil) do
+    instance = instance || "member-#{world.next}"
+    options = Setting.pipeline(world.setting, world.group, instance)
+    start(world, kind, instance, [history: world.history] ++ options)
+  end
+
+  @spec start(World.t(), :vm | :node, String.t(), keyword()) :: {World.t(), String.t()}
+  defp start(world, :vm, instance, options) do
     mood = Mood.new()
-
-    options =
-      [name: Module.concat(Soak, "M#{world.next}"), history: world.history] ++ options(world)
-
+    options = [name: Module.concat(Soak, "M#{world.next}")] ++ options
     %{name: name} = pipeline = TestPipeline.new(options)
 
     broadway =
@@ -37,20 +42,15 @@ defmodule Soak.Members do
     {:ok, pid} = Pipeline.start_link(broadway)
     Process.unlink(pid)
     Process.monitor(pid)
-    add(world, TestPipeline.label(pipeline), %{kind: :vm, name: name, pid: pid, mood: mood})
+    own = %{kind: :vm, instance: instance, name: name, pid: pid, mood: mood}
+    add(world, TestPipeline.label(pipeline), own)
   end
 
-  def join(world, :node) do
-    node =
-      TestNode.start(world.proxied, [world.topic], [history: world.history] ++ options(world))
-
+  defp start(world, :node, instance, options) do
+    node = TestNode.start(world.proxied, [world.topic], options)
     File.write!(Path.join(world.dir, "nodes"), node.pid <> "\n", [:append])
-    add(world, TestNode.label(node), %{kind: :node, node: node})
+    add(world, TestNode.label(node), %{kind: :node, instance: instance, node: node})
   end
-
-  @spec options(World.t()) :: keyword()
-  defp options(%{setting: setting, group: group, next: next}),
-    do: Setting.pipeline(setting, group, "member-#{next}")
 
   @spec add(World.t(), String.t(), map()) :: {World.t(), String.t()}
   defp add(world, label, own) do

@@ -8,15 +8,19 @@ defmodule Soak.Plan do
 
   # Until everybody has what to do.
   @first_ms 4_000
-  @gap_ms 1_000..6_000
+  @gap_ms 500..5_000
 
   @spec random(ms :: non_neg_integer()) :: [step()]
   def random(ms), do: random(@first_ms, ms, [], Faults.all())
 
-  # In turn, so that each fault comes once before any comes again.
+  # In turns, so that each fault comes once before any comes again.
   @spec random(non_neg_integer(), non_neg_integer(), [Fault.t()], [Fault.t()]) :: [step()]
   defp random(at, ms, _left, _all) when at > ms, do: []
-  defp random(at, ms, [], all), do: random(at, ms, Enum.shuffle(all), all)
+
+  defp random(at, ms, [], all) do
+    turn = Enum.filter(all, &(:rand.uniform(&1.one_in) == 1))
+    random(at, ms, Enum.shuffle(turn), all)
+  end
 
   defp random(at, ms, [fault | left], all),
     do: [{at, Enum.random(fault.hold), fault} | random(at + Enum.random(@gap_ms), ms, left, all)]

@@ -6,7 +6,9 @@ defmodule Soak.Story do
   alias OffBroadwayRustKafka.Brokers
   alias Soak.{Judge, Main, Round, Setting, Tally, World}
 
-  @round_s 40..90
+  @round_s 50..110
+  # What would be left for less than this goes into the round before.
+  @least_s 40
 
   @doc "Tells it, and says whether all was as it should be."
   @spec tell(Main.options()) :: boolean()
@@ -26,9 +28,10 @@ defmodule Soak.Story do
   @spec rounds(Tally.t(), pos_integer(), integer(), tuple(), Main.options()) :: Tally.t()
   defp rounds(tally, number, until, {kafka, proxied} = cluster, options) do
     left = until - System.monotonic_time(:second)
-    :rand.seed(:exsss, {options.seed, number, 0})
+    :rand.seed(:exsss, :erlang.phash2({options.seed, number}))
     setting = Setting.random()
-    seconds = min(left, Enum.random(@round_s))
+    seconds = Enum.random(@round_s)
+    seconds = if left - seconds < @least_s, do: left, else: seconds
 
     if left <= 0 do
       tally

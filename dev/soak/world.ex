@@ -61,8 +61,9 @@ defmodule Soak.World do
 
   @doc "Nothing is left of it, when its members have left."
   @spec close(t()) :: :ok
-  def close(world) do
-    Agent.stop(world.history.keeper)
+  def close(%{history: %{keeper: keeper}} = world) do
+    for dir <- Agent.get(keeper, & &1.dirs), do: File.rm_rf!(dir)
+    Agent.stop(keeper)
     :ok = TestClient.delete_topic(Kafka.client(world.kafka), world.topic)
   end
 

@@ -196,6 +196,12 @@ defmodule OffBroadwayRustKafka.Checker.DeliveringTest do
   end
 
   describe "what is delivered again:" do
+    test "what is acked only while it comes again had to come" do
+      hang = [produced(9), alone(), delivered(1, [0..4]), told(:stalled, 0, by: "a#1")]
+      report = assert_sound([hang, acked(1, [0..4]), delivered(1, [0..4])])
+      assert %{redelivered: 5, had_to: 5} = report
+    end
+
     test "is what was above the committed offset" do
       begun = [
         produced(9),

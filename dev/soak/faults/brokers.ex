@@ -20,7 +20,7 @@ defmodule Soak.Faults.Brokers do
         alone?: true
       },
       %Fault{name: :pause_broker, begin: &pause/1, hold: 2_000..10_000, alone?: true},
-      %Fault{name: :rolling_restart, begin: &rolling_restart/1, alone?: true},
+      %Fault{name: :rolling_restart, begin: &rolling_restart/1, alone?: true, one_in: 3},
       %Fault{name: :move_leader, begin: &move_leader/1, alone?: true},
       %Fault{name: :add_partitions, begin: &add_partitions/1, alone?: true}
     ]

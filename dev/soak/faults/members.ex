@@ -14,7 +14,7 @@ defmodule Soak.Faults.Members do
       %Fault{name: :join_node, begin: &join(&1, :node)},
       %Fault{name: :leave, begin: &leave(&1, :vm, 1)},
       %Fault{name: :leave_node, begin: &leave(&1, :node, 0)},
-      %Fault{name: :kill_node, begin: &kill_node/1},
+      %Fault{name: :kill_node, begin: &kill_node/1, hold: 500..9_000},
       # For longer than the session.
       %Fault{name: :stop_node, begin: &stop_node/1, hold: 8_000..12_000}
     ]
@@ -42,12 +42,15 @@ defmodule Soak.Faults.Members do
     end
   end
 
-  # One that is not there yet is killed while it joins.
+  # A static member comes again, before or after its session has ended. One that has not joined yet
+  # is killed while it does.
   @spec kill_node(World.t()) :: Fault.result()
   defp kill_node(world) do
     with_node(world, fn member ->
       TestNode.kill(member.node, "KILL")
-      {Members.forget(world, member), "kill -9 of #{member.label}", nil}
+      again = fn world -> world |> Members.join(:node, member.instance) |> elem(0) end
+      heal = if world.setting.static?, do: again
+      {Members.forget(world, member), "kill -9 of #{member.label}", heal}
     end)
   end
 
