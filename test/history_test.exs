@@ -167,6 +167,14 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     assert [{_, "a#1", :lane, nil, nil, 1}, {_, "a#1", :lane, nil, nil, 2}] = History.load([dir])
   end
 
+  # Where the functions that `use GenStage` brings are none: what the product has, it has itself.
+  unless Application.spec(:gen_stage) do
+    test "a recorded producer has every callback that the product's has" do
+      of = &(&1.__info__(:functions) -- [__struct__: 0, __struct__: 1])
+      assert of.(OffBroadwayRustKafka.Producer) -- of.(History.Producer) == []
+    end
+  end
+
   test "a history is in the order of time, whichever process told of it", %{history: history} do
     tell = fn number -> History.fault(history, number) end
     for number <- 1..100, do: Task.await(Task.async(fn -> tell.(number) end))
