@@ -169,7 +169,8 @@ defmodule OffBroadwayRustKafka.Faults.StaticTest do
 
     count = others |> Enum.map(&length(assigned(&1))) |> Enum.sum()
     Enum.each(others, &stop/1)
-    gaps = gaps(context, times, [window], "static")
+    gaps = gaps(context, times, [window])
+    IO.puts("a static member's restart: #{Gaps.summary(gaps)}")
     assert length(gaps) == count
     assert Gaps.percentile(gaps, 90) <= 200
     assert Gaps.percentile(gaps, 100) < 1_000

@@ -26,6 +26,46 @@ defmodule OffBroadwayRustKafka.FaultsTest do
     assert_complete(before ++ handled_so_far(pipeline), all(topic, 2), 20)
   end
 
+  for assignor <- ["cooperative-sticky", "range"] do
+    test "connections that are lost in the middle of a drain hold nobody up, under #{assignor}" do
+      kafka = own()
+      topic = create_topic(kafka, 4)
+      fill(kafka, topic, 4, 10)
+      group = random_name("group")
+      test = self()
+      once = :atomics.new(1, [])
+
+      handle = fn message ->
+        if :atomics.add_get(once, 1, 1) == 1, do: TestPipeline.hold(test, :first)
+        message
+      end
+
+      config = ["partition.assignment.strategy": unquote(assignor)]
+      options = [group: group, producer: [config: config]]
+      %{name: name} = first = TestPipeline.start(kafka, [topic], [handle: handle] ++ options)
+      assert_receive {:held, handler, :first}, 10_000
+      second = TestPipeline.start(kafka, [topic], options)
+      await_rebalance()
+      :ok = TestCluster.broker(kafka.cluster, -1, :down)
+      assert_receive {:telemetry, ^name, :error, _, _}, 10_000
+      send(handler, :go)
+      :ok = TestCluster.broker(kafka.cluster, -1, :up)
+      fill(kafka, topic, 4, 10)
+      await_committed(kafka, group, each(topic, 4, 20), 30_000)
+      {micros, of_first} = :timer.tc(fn -> stop(first) end)
+      assert micros < 5_000_000
+      assert_complete(of_first ++ stop(second), all(topic, 4), 20)
+    end
+  end
+
+  # A mock group meets within its session, less a second.
+  defp await_rebalance do
+    receive do
+    after
+      1_000 -> :ok
+    end
+  end
+
   describe "requests that fail for a while" do
     # Fetch, OffsetCommit, OffsetFetch, Heartbeat; and the errors that brokers answer them with.
     for {what, api, code} <- [

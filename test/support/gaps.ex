@@ -56,7 +56,7 @@ defmodule OffBroadwayRustKafka.Gaps do
   @spec summary([gap()]) :: String.t()
   def summary(gaps) do
     of = for percent <- [50, 90, 99, 100], do: "p#{percent} #{percentile(gaps, percent)}"
-    "#{length(gaps)} gaps of partitions that stayed, in ms: #{Enum.join(of, ", ")}"
+    "#{length(gaps)} partitions that stayed waited at most, in ms: #{Enum.join(of, ", ")}"
   end
 
   @spec assignments([History.event()]) :: [assignment()]

@@ -88,11 +88,8 @@ defmodule OffBroadwayRustKafka.Members do
     Checker.assert_sound!(context.history, options)
   end
 
-  @doc "How long partitions that stayed waited in these windows; prints a summary."
-  @spec gaps(context(), Feed.times(), [Gaps.window()], String.t()) :: [Gaps.gap()]
-  def gaps(context, times, windows, title) do
-    gaps = context.history |> History.events() |> Gaps.over(times, windows)
-    IO.puts("#{title}: #{Gaps.summary(gaps)}")
-    gaps
-  end
+  @doc "How long partitions that stayed waited in these windows."
+  @spec gaps(context(), Feed.times(), [Gaps.window()]) :: [Gaps.gap()]
+  def gaps(context, times, windows),
+    do: context.history |> History.events() |> Gaps.over(times, windows)
 end
