@@ -9,9 +9,8 @@ defmodule OffBroadwayRustKafka.NetworkTest do
   @shutdown_ms 2_000
   @stop_ms @shutdown_ms + 2_000
 
-  # A connection that answers nothing is noticed after `socket.timeout.ms`, or, by its heartbeats,
-  # after `session.timeout.ms`. These are the quickest that make sense; librdkafka's defaults, which
-  # apply to users, are 60 and 45 seconds.
+  # A connection that answers nothing is noticed after `socket.timeout.ms`. It should be below
+  # `session.timeout.ms`, or the coordinator's takes the partitions away first.
   @config [
     "socket.timeout.ms": 3_000,
     "session.timeout.ms": 6_000,
@@ -23,6 +22,9 @@ defmodule OffBroadwayRustKafka.NetworkTest do
 
   # A new connection is tried after a second at most, joining the group anew may take a session.
   @recover_ms 20_000
+
+  # By default it is the thirty seconds of our socket.timeout.ms, below the session timeout of 45.
+  @default_ms 40_000
 
   # Connections that have to be reset for a test to be worth it.
   @resets 5
@@ -78,6 +80,27 @@ defmodule OffBroadwayRustKafka.NetworkTest do
     end
   end
 
+  test "by default, connections that the network forgot cost a while, and no partition",
+       context do
+    %{kafka: kafka} = context
+    topic = create_topic(kafka, @partitions, replication: 3)
+    {behind, proxies} = Brokers.proxied()
+    %{name: name} = pipeline = TestPipeline.start(behind, [topic])
+    await_assigned(pipeline, @partitions)
+    source = Source.start(kafka, topic, @partitions)
+    handled(pipeline, 200)
+
+    for {_id, proxy} <- proxies, do: Proxy.forget(proxy)
+    ms = await_all_go_on(pipeline, kafka, topic, @default_ms)
+    report(:forget, "by default, goes on", ms)
+    refute_received {:telemetry, ^name, :lost, _, _}
+    refute_received {:telemetry, ^name, :revoked, _, _}
+
+    ends = Source.stop(source)
+    await_committed(kafka, pipeline.group, ends, 60_000)
+    stop(pipeline)
+  end
+
   defp options(history, config) do
     [
       history: history,
@@ -125,7 +148,7 @@ defmodule OffBroadwayRustKafka.NetworkTest do
   defp taken(proxies), do: Enum.sum(for {_id, proxy} <- proxies, do: Proxy.accepted(proxy))
 
   # Waits until every partition has handled a record that was produced after now: how many ms.
-  defp await_all_go_on(pipeline, kafka, topic) do
+  defp await_all_go_on(pipeline, kafka, topic, limit \\ @recover_ms) do
     from = now()
 
     ends =
@@ -134,9 +157,9 @@ defmodule OffBroadwayRustKafka.NetworkTest do
         {at, next}
       end
 
-    await_beyond(pipeline, ends, from + 2 * @recover_ms)
+    await_beyond(pipeline, ends, from + 2 * limit)
     ms = now() - from
-    assert ms < @recover_ms
+    assert ms < limit
     ms
   end
 

@@ -87,6 +87,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "10"),
     ("queued.max.messages.kbytes", "4096"),
     ("queued.min.messages", "10000"),
+    // A minute by default, which is longer than a session: a connection to the coordinator that
+    // answers nothing would cost all partitions before anybody noticed.
+    ("socket.timeout.ms", "30000"),
     ("socket.nagle.disable", "true"),
 ];
 
