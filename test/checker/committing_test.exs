@@ -135,6 +135,12 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
     end
   end
 
+  test "I5: an assignment that was over when it was told takes nothing from its owner" do
+    zombie = [started("b#1"), assigned(1, 0, @b), of_place(:lost, 0, by: "b#1", epoch: 1)]
+    rest = [delivered(1, [5..9]), handled(1, [5..9]), acked(1, [5..9]), committed(10)]
+    assert_sound([produced(9), alone(), done(1, [0..4]), zombie, rest])
+  end
+
   describe "I6, acks change only what they are of:" do
     test "a second one nothing" do
       begun = [

@@ -41,10 +41,23 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     end
   end
 
-  defp step({time, member, kind, place, epoch, _unacked}, state) when kind in [:revoked, :lost] do
+  defp step({time, member, :revoked, place, epoch, _unacked}, state) do
     case State.track(state, member, place) do
-      %{epoch: ^epoch} = track when kind == :lost -> State.ended(state, track, time)
       %{epoch: ^epoch} = track -> state |> State.closed(track) |> State.ended(track, time)
+      _another -> state
+    end
+  end
+
+  # A member that was stopped may tell of an assignment that was long over.
+  defp step({time, member, :lost, place, epoch, _unacked}, state) do
+    state =
+      State.update_place(state, place, fn
+        %{owner: owner} = at when elem(owner, 0) == member -> %{at | owner: nil}
+        at -> at
+      end)
+
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track -> State.ended(state, track, time)
       _another -> state
     end
   end
