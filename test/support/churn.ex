@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.Churn do
   # Members that come and go, by a schedule that a seed decides: pipelines, two of them static
   # members, and a node of its own. They join, stop as a user would, or are killed.
 
-  alias OffBroadwayRustKafka.{Gaps, Members, TestNode, TestPipeline}
+  alias OffBroadwayRustKafka.{Gaps, Kafka, Members, TestNode, TestPipeline}
 
   @enforce_keys [:context, :random]
   defstruct @enforce_keys ++ [members: %{}, windows: [], drains: [], clean: [], killed: []]
@@ -22,6 +22,8 @@ defmodule OffBroadwayRustKafka.Churn do
   @ids [:first, :second, :third, :fourth, :fifth, :node]
   @static [:first, :second]
   @fewest 2
+
+  @up_ms 60_000
 
   # Between a change of the group and the next.
   @pause_ms 200..3_000
@@ -112,8 +114,16 @@ defmodule OffBroadwayRustKafka.Churn do
     ]
 
     if id == :node,
-      do: TestNode.start(context.kafka, [context.topic], options),
+      do: context.kafka |> TestNode.start([context.topic], options) |> tap(&await_up/1),
       else: TestPipeline.start(context.kafka, [context.topic], [handle: &work/1] ++ options)
+  end
+
+  # A node takes long to start, and takes no signal before that.
+  @spec await_up(TestNode.t()) :: :ok
+  defp await_up(node) do
+    Kafka.await(@up_ms, fn ->
+      if TestNode.handled(node) == %{}, do: {:not_yet, "the node has handled nothing"}, else: :ok
+    end)
   end
 
   # Now and then something takes long.
