@@ -62,6 +62,18 @@ defmodule OffBroadwayRustKafka.TroubleTest do
     assert micros < 2_000_000
   end
 
+  test "brokers that answer too late hold a stop up no longer than Broadway's own shutdown and two seconds" do
+    kafka = Kafka.own()
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 10)
+    options = [producer: [commit_interval: 60_000], broadway: [shutdown: 1_000]]
+    pipeline = TestPipeline.start(kafka, [topic], options)
+    handled(pipeline, 20)
+    :ok = TestCluster.broker(kafka.cluster, 1, {:rtt, 60_000})
+    {micros, :ok} = :timer.tc(fn -> Broadway.stop(pipeline.name) end)
+    assert micros < 3_000_000
+  end
+
   test "an unknown topic is reported by name, and keeps no other topic waiting", %{kafka: kafka} do
     topic = create_topic(kafka, 1)
     fill(kafka, topic, 1, 5)
