@@ -265,7 +265,9 @@ impl Service {
             let Some(queue) = &intake.queue else { continue };
             if queue.len() > 0 {
                 lane.bell.ring();
-            } else if intake.fetched.is_empty() {
+            }
+            // A position counts what was taken from the queue, whatever is left in it.
+            if intake.fetched.is_empty() {
                 self.advance_positions(index);
             }
         }
