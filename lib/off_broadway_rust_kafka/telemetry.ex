@@ -24,8 +24,8 @@ defmodule OffBroadwayRustKafka.Telemetry do
       record's `:offset`, its `:age_ms` (how long it has been the oldest, and nothing could be
       committed) and how many are `:in_flight`.
     * `[:off_broadway_rust_kafka, :reset]` - a position was out of range, and the
-      `:offset_reset_policy` was applied. Measurements: `:from_offset`, `:to_offset`.
-      Metadata: `:topic`, `:partition`.
+      `:offset_reset_policy` was applied; or the topic was deleted and created again, and is read from
+      its first record. Measurements: `:from_offset`, `:to_offset`. Metadata: `:topic`, `:partition`.
     * `[:off_broadway_rust_kafka, :error]` - anything else that went wrong. Measurements: `:count`
       (1). Metadata: `:error`.
 
