@@ -105,7 +105,7 @@ defmodule OffBroadwayRustKafka.ErrorLogTest do
     assert stalled =~ "t/0 at offset 5 for 900 ms (3 in flight), t/1 at offset 8 for 1000 ms"
     assert stalled =~ "[warning]"
     assert redelivered =~ "delivered again: 3 of t/0 from offset 5, 1 of t/1 from offset 8"
-    assert reset =~ "offset 9 of t/2 is out of range, the offset reset policy goes on at 4"
+    assert reset =~ "offset 9 of t/2 does not exist, it goes on at 4"
   end
 
   test "what happens all the time is not written at all" do

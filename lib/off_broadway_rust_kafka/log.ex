@@ -65,8 +65,8 @@ defmodule OffBroadwayRustKafka.Log do
 
   defp line({:reset, topic, partition, from, to}) do
     {:warning,
-     "offset #{from} of #{topic}/#{partition} is out of range, " <>
-       "the offset reset policy goes on at #{to}"}
+     "offset #{from} of #{topic}/#{partition} does not exist, " <>
+       "it goes on at #{to}"}
   end
 
   defp line({:error, error}) do

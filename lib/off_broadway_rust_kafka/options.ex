@@ -66,8 +66,12 @@ defmodule OffBroadwayRustKafka.Options do
       Where a partition starts that the group has no committed offset for, or whose committed
       offset is gone: its first record, its end, or its first record at or after a time (in
       milliseconds since the Unix epoch). The start is committed at once, so that a restart
-      before the first acknowledgement skips nothing. Once the group consumes, partitions that
-      are added to a topic start at their first record.
+      before the first acknowledgement skips nothing. Where retention has overtaken a slow or stopped
+      group, `:latest` passes over the records that are left: use `:earliest` where each counts.
+      What appears while the pipeline runs starts at its first record under every policy: partitions
+      that are added, a topic that is created later, or deleted and created again. It is noticed
+      within librdkafka's `topic.metadata.refresh.interval.ms`, 10 seconds unless `:config` says
+      otherwise.
       """
     ],
     commit_interval: [

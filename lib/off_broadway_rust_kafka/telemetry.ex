@@ -28,8 +28,8 @@ defmodule OffBroadwayRustKafka.Telemetry do
       `:count` (of records). Metadata: `:partitions`, each with the `:offset` of its first record
       and its `:count`.
     * `[:off_broadway_rust_kafka, :reset]` - a position was out of range, and the
-      `:offset_reset_policy` was applied. Measurements: `:from_offset`, `:to_offset`.
-      Metadata: `:topic`, `:partition`.
+      `:offset_reset_policy` was applied; or the topic was deleted and created again, and is read from
+      its first record. Measurements: `:from_offset`, `:to_offset`. Metadata: `:topic`, `:partition`.
     * `[:off_broadway_rust_kafka, :error]` - anything else that went wrong. Measurements: `:count`
       (1). Metadata: `:error`.
 

@@ -69,7 +69,7 @@ impl Client {
         Ok(client)
     }
 
-    fn ptr(&self) -> *mut rd::rd_kafka_t {
+    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_t {
         self.0.as_ptr()
     }
 

@@ -64,6 +64,15 @@ impl Code {
         )
     }
 
+    /// Whether there is no such topic, as it was deleted.
+    pub(crate) fn is_gone(self) -> bool {
+        use RDKafkaRespErr::*;
+        matches!(
+            self.0,
+            RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID
+        )
+    }
+
     /// Whether the broker no longer takes us for the member that owns the partitions.
     pub(crate) fn is_fenced(self) -> bool {
         use RDKafkaRespErr::*;

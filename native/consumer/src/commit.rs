@@ -20,7 +20,8 @@ pub(crate) struct Commits {
     not_before: Instant,
     retry_at: Option<Instant>,
     pause: Duration,
-    // When the last commit was sent, if the broker did not take us for its member.
+    // When the last commit was sent, if the broker did not take us for its member, or all that is
+    // left of it is of topics that are deleted.
     refused: Option<Instant>,
 }
 
@@ -57,8 +58,9 @@ impl Commits {
         self.under_way.is_some() || shared.commit_wanted()
     }
 
-    /// Whether the broker refused the last one because we are no longer the member we were. One
-    /// sent before `since` says nothing: a rebalance had begun a new generation meanwhile.
+    /// Whether the broker refused the last one because we are no longer the member we were, or the
+    /// topics are gone. One sent before `since` says nothing: a rebalance had begun a new
+    /// generation meanwhile.
     pub(crate) fn is_refused_since(&self, since: Instant) -> bool {
         self.refused.is_some_and(|sent| sent >= since)
     }
@@ -166,7 +168,8 @@ impl Commits {
             ));
         }
         let fenced = failed.keys().any(|code| code.is_fenced());
-        self.refused = fenced.then_some(since);
+        let gone = !failed.is_empty() && failed.keys().all(|code| code.is_gone());
+        self.refused = (fenced || gone).then_some(since);
         self.after(shared, failed, now);
     }
 

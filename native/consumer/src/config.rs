@@ -91,7 +91,11 @@ const DEFAULTS: &[(&str, &str)] = &[
     // answers nothing would cost all partitions before anybody noticed.
     ("socket.timeout.ms", "30000"),
     ("socket.nagle.disable", "true"),
+    (METADATA_INTERVAL, "10000"),
 ];
+
+// Five minutes by default: as long new partitions and topics would go unread.
+const METADATA_INTERVAL: &str = "topic.metadata.refresh.interval.ms";
 
 // KIP-848 leaves the assignor to the broker and refuses this property.
 const CLASSIC_DEFAULTS: &[(&str, &str)] =
@@ -131,6 +135,22 @@ impl Config {
             conf.set(name, value)?;
         }
         Ok(conf)
+    }
+
+    /// How often topics are looked at; `None` for once.
+    pub(crate) fn metadata_interval(&self) -> Option<Duration> {
+        let given = self
+            .properties
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()));
+        let all: Vec<_> = DEFAULTS.iter().copied().chain(given).collect();
+        let (_, value) = all
+            .into_iter()
+            .rev()
+            .find(|(n, _)| *n == METADATA_INTERVAL)?;
+        // Zero or negative, it is turned off.
+        let millis = value.trim().parse().ok().filter(|millis| *millis > 0)?;
+        Some(Duration::from_millis(millis))
     }
 }
 

@@ -7,6 +7,7 @@ use delivery::{Ack, Cursor};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::code::Code;
+use crate::describe::TopicId;
 use crate::message::Message;
 use crate::queue::Queue;
 
@@ -34,6 +35,8 @@ pub(crate) enum Flow {
 
 pub(crate) struct State {
     pub(crate) cursor: Cursor,
+    /// Of the topic that the cursor is of, where brokers have ids.
+    pub(crate) topic_id: Option<TopicId>,
     pub(crate) flow: Flow,
     /// The partition's own queue, forwarded to its lane's unless the partition is capped.
     pub(crate) queue: Option<Queue>,
@@ -71,6 +74,7 @@ impl Partition {
     pub(crate) fn new(topic: Arc<str>, partition: i32, slot: u32, lane: usize) -> Partition {
         let state = State {
             cursor: Cursor::new(),
+            topic_id: None,
             flow: Flow::Stopped,
             queue: None,
             parked: VecDeque::new(),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use crate::client::Protocol;
 use crate::deadline::after;
 use crate::event::{Assigned, Event, Revoked};
-use crate::lookup::{Job, Position};
+use crate::lookup::Job;
 use crate::offsets::{Entry, Offsets};
 use crate::partition::{Flow, Partition};
+use crate::positions::Position;
 use crate::service::Service;
 
 /// The rebalance under way.
@@ -91,7 +92,11 @@ impl Service {
         }
         let partitions = entries
             .into_iter()
-            .map(|entry| (entry.topic, entry.partition))
+            .map(|entry| {
+                let had = self.shared.find(&entry.topic, entry.partition);
+                let topic_id = had.and_then(|partition| partition.lock().topic_id);
+                (entry.topic, entry.partition, topic_id)
+            })
             .collect();
         self.rebalance.stage = Stage::Assigning;
         self.lookup.send(Job::Start {
@@ -146,6 +151,7 @@ impl Service {
         let intake = self.shared.lanes[partition.lane].intake.lock();
         let mut state = partition.lock();
         let epoch = state.cursor.assign(position.start, position.committed);
+        state.topic_id = position.topic_id;
         state.queue = self
             .client
             .partition_queue(&position.topic, position.partition);

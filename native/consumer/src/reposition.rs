@@ -1,16 +1,20 @@
 //! Positions that are set anew while a partition stays ours: after a fault, out of range, over
 //! control records.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use delivery::Tracker;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Protocol;
+use crate::describe::TopicId;
 use crate::error::Error;
 use crate::event::Event;
 use crate::lookup::Job;
 use crate::offsets::Offsets;
 use crate::partition::{Flow, Partition};
+use crate::positions::Position;
 use crate::service::Service;
 use crate::shared::Fault;
 
@@ -78,13 +82,34 @@ impl Service {
     }
 
     fn look_up_reset(&self, partition: &Partition, epoch: u32) {
-        let (topic, number) = (partition.topic.to_string(), partition.partition);
+        let state = partition.lock();
+        let again = state.cursor.tracker().is_some_and(Tracker::redelivering);
+        let (topic, topic_id) = (partition.topic.to_string(), state.topic_id);
         self.lookup.send(Job::Reset {
             slot: partition.slot,
             epoch,
-            topic,
-            partition: number,
+            partition: (topic, partition.partition, topic_id),
+            again,
         });
+    }
+
+    /// A topic that was deleted and created again starts anew. librdkafka goes on in it where it
+    /// was, and the records before that would be skipped.
+    pub(crate) fn see_topics(&self, ids: &HashMap<String, TopicId>) {
+        for partition in self.assigned() {
+            let epoch = {
+                let state = partition.lock();
+                let is_another = match (state.topic_id, ids.get(&*partition.topic)) {
+                    (Some(was), Some(is)) => was != *is,
+                    _ => false,
+                };
+                (is_another && state.flow != Flow::Stopped).then(|| state.cursor.epoch())
+            };
+            if let Some(epoch) = epoch {
+                self.set_aside(&partition, Flow::Held);
+                self.look_up_reset(&partition, epoch);
+            }
+        }
     }
 
     /// A record went past its lane: it must be fetched again, or a gap would open.
@@ -148,10 +173,10 @@ impl Service {
     }
 
     /// Takes the policy's offset for a position that does not exist.
-    pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, result: Result<i64, Error>) {
+    pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, result: Result<Position, Error>) {
         match result {
-            Ok(offset) => {
-                self.waiting_resets.push((slot, epoch, offset));
+            Ok(position) => {
+                self.waiting_resets.push((slot, epoch, position));
                 self.apply_waiting_resets();
             }
             Err(error) => {
@@ -171,10 +196,10 @@ impl Service {
         if !self.rebalance.is_settled() || self.leaving.is_some() {
             return;
         }
-        for (slot, epoch, offset) in std::mem::take(&mut self.waiting_resets) {
+        for (slot, epoch, position) in std::mem::take(&mut self.waiting_resets) {
             if let Some(partition) = self.shared.partition(slot) {
                 if self.is_held(&partition, epoch) {
-                    self.assign_anew(&partition, offset);
+                    self.assign_anew(&partition, &position);
                 }
             }
         }
@@ -182,11 +207,12 @@ impl Service {
 
     /// Goes on at another offset. A seek does not recover from a position that does not exist; a
     /// new assignment does, and with it comes a new epoch.
-    fn assign_anew(&self, partition: &Arc<Partition>, offset: i64) {
+    fn assign_anew(&self, partition: &Arc<Partition>, position: &Position) {
         let from = {
             let mut state = partition.lock();
             let from = state.cursor.tracker().map_or(-1, |tracker| tracker.next());
-            state.cursor.assign(offset, None);
+            state.cursor.assign(position.start, None);
+            state.topic_id = position.topic_id;
             from
         };
         let protocol = self.rebalance.protocol();
@@ -221,7 +247,7 @@ impl Service {
             topic,
             partition: partition.partition,
             from,
-            to: offset,
+            to: position.start,
         });
         self.resume();
     }

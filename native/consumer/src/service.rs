@@ -18,6 +18,7 @@ use crate::leave::Leaving;
 use crate::lookup::{Answer, Lookup};
 use crate::nudge::Nudge;
 use crate::polled::Polled;
+use crate::positions::Position;
 use crate::queue::Queue;
 use crate::rebalance::Rebalance;
 use crate::shared::Shared;
@@ -42,8 +43,8 @@ pub(crate) struct Service {
     pub(crate) rebalance: Rebalance,
     pub(crate) lookup: Lookup,
     pub(crate) nudge: Nudge,
-    /// Slot, epoch and offset of resets that wait for the rebalance to be over.
-    pub(crate) waiting_resets: Vec<(u32, u32, i64)>,
+    /// Slot, epoch and position of resets that wait for the rebalance to be over.
+    pub(crate) waiting_resets: Vec<(u32, u32, Position)>,
     pub(crate) leaving: Option<Leaving>,
     stalls: Stalls,
     pub(crate) drain_timeout: Duration,
@@ -84,6 +85,7 @@ pub(crate) fn start(
         lookup: Lookup::start(
             Arc::clone(&client),
             config.topics.clone(),
+            config.metadata_interval(),
             commands_tx.clone(),
         )
         .map_err(no_thread)?,
@@ -220,6 +222,7 @@ impl Service {
                 epoch,
                 result,
             } => self.apply_seek(slot, epoch, result),
+            Answer::Topics(ids) => self.see_topics(&ids),
             Answer::Trouble(error) => self.report(error),
         }
     }
@@ -270,7 +273,9 @@ impl Service {
             let Some(queue) = &intake.queue else { continue };
             if queue.len() > 0 {
                 lane.bell.ring();
-            } else if intake.fetched.is_empty() {
+            }
+            // A position counts what was taken from the queue, whatever is left in it.
+            if intake.fetched.is_empty() {
                 self.advance_positions(index);
             }
         }
