@@ -206,6 +206,29 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
     assert pipeline |> handled_so_far() |> offsets() == each(topic, 2, Enum.to_list(0..9))
   end
 
+  test "a member that is fenced by another of its instance id gives all up, says so and stays out" do
+    kafka = own()
+    topic = create_topic(kafka, 2)
+    producer = [instance_id: "a"]
+    %{name: name} = pipeline = TestPipeline.start(kafka, [topic], producer: producer)
+    await_assigned(pipeline, 2)
+    fill(kafka, topic, 2, 5)
+    await_committed(kafka, pipeline.group, each(topic, 2, 5))
+
+    # FENCED_INSTANCE_ID, in answer to a heartbeat.
+    :ok = TestCluster.request_errors(kafka.cluster, 12, [82])
+    assert_receive {:telemetry, ^name, :error, _, %{error: %{fatal?: true} = error}}, 10_000
+    assert error.code == :fenced_instance_id
+    assert_receive {:telemetry, ^name, :lost, %{count: 2, unacked: 0}, %{partitions: _}}, 10_000
+    handled(pipeline, 10)
+    fill(kafka, topic, 2, 5)
+    refute_receive {:handled, ^name, _, _}, 1_000
+    assert assigned(pipeline) == []
+    {micros, _} = :timer.tc(fn -> stop(pipeline) end)
+    assert micros < 2_000_000
+    assert committed(kafka, pipeline.group, topic, 2) == each(topic, 2, 5)
+  end
+
   @tag :broker
   test "a static member that comes back within its session gets its partitions at once", %{
     kafka: kafka
