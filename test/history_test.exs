@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.HistoryTest do
   use OffBroadwayRustKafka.KafkaCase, async: true
 
   alias OffBroadwayRustKafka.{Checker, History, TestNode}
-  alias OffBroadwayRustKafka.History.Spans
+  alias OffBroadwayRustKafka.History.{Sink, Spans}
 
   @partitions 3
   @count 200
@@ -24,6 +24,7 @@ defmodule OffBroadwayRustKafka.HistoryTest do
       fill(kafka, topic, @partitions, @count)
       options = [history: history] ++ unquote(Macro.escape(options))
       pipeline = TestPipeline.start(kafka, [topic], options)
+      History.watch_committed(history, kafka, pipeline.group, topic, @partitions, 10)
       await_committed(kafka, pipeline.group, each(topic, @partitions, @count))
       handled = stop(pipeline)
       events = asked(history, kafka, pipeline.group, topic)
@@ -121,6 +122,7 @@ defmodule OffBroadwayRustKafka.HistoryTest do
       if some.() == %{}, do: {:not_yet, "nothing is acked"}, else: :ok
     end)
 
+    for signal <- ["STOP", "CONT"], do: TestNode.signal(node, signal)
     assert TestNode.kill(node, "KILL") == 137
     label = TestNode.label(node)
     events = History.events(history)
@@ -128,6 +130,8 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     assert [{_, ^label, :gone, nil, nil, "after SIGKILL"}] =
              Enum.filter(events, &match?({_, _, :gone, _, _, _}, &1))
 
+    told = for {_, ^label, kind, nil, nil, what} <- events, kind != :gone, do: {kind, what}
+    assert told == [fault_begins: "stopped", fault_ends: "stopped", fault: "SIGKILL"]
     handled = TestNode.handled(node)
 
     for {at, {_, spans}} <- once(events, :handled),
@@ -153,6 +157,30 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     report = Checker.assert_sound!(history, at_end: :all_committed)
     assert report.members == 2
     assert report.redelivered > 0
+  end
+
+  @tag :tmp_dir
+  test "what a kill has cut short is no event, and the rest of the file is", %{tmp_dir: dir} do
+    for number <- 1..3, do: Sink.write({:dir, dir}, "a#1", :lane, nil, nil, number)
+    assert [file] = Path.wildcard(dir <> "/*")
+    File.write!(file, binary_part(File.read!(file), 0, File.stat!(file).size - 1))
+    assert [{_, "a#1", :lane, nil, nil, 1}, {_, "a#1", :lane, nil, nil, 2}] = History.load([dir])
+  end
+
+  # Where the functions that `use GenStage` brings are none: what the product has, it has itself.
+  unless Application.spec(:gen_stage) do
+    test "a recorded producer has every callback that the product's has" do
+      of = &(&1.__info__(:functions) -- [__struct__: 0, __struct__: 1])
+      assert of.(OffBroadwayRustKafka.Producer) -- of.(History.Producer) == []
+    end
+  end
+
+  test "a history is in the order of time, whichever process told of it", %{history: history} do
+    tell = fn number -> History.fault(history, number) end
+    for number <- 1..100, do: Task.await(Task.async(fn -> tell.(number) end))
+
+    assert for({_, nil, :fault, nil, nil, number} <- History.events(history), do: number) ==
+             Enum.to_list(1..100)
   end
 
   defp asked(history, kafka, group, topic) do

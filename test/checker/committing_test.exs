@@ -238,5 +238,31 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
       assert_caught(:rewind, [begun, revoked(1, 0), assigned(2, 0)], [0, 5])
       assert_sound([begun, revoked(1, 0), of_place(:reset, {5, 0}), assigned(2, 0)])
     end
+
+    test "nor is anything forgotten" do
+      begun = [produced(9), alone(), done(1, [0..4])]
+      assert_sound([begun, committed(0), of_place(:broker, nil)])
+      assert_caught(:rewind, [begun, committed(5), of_place(:broker, nil)], [5])
+    end
+
+    test "unless the topic was created again" do
+      begun = [produced(9), alone(), done(1, [0..9]), committed(10), of_place(:recreated, nil)]
+      again = [of_place(:reset, {10, 0}), produced(4)]
+      sound = [begun, again, done(2, [0..4]), committed(5)]
+      report = assert_sound(sound, at_end: :all_committed)
+      assert %{produced: 15, delivered: 15, redelivered: 0} = report
+      assert_caught(:rewind, [sound, committed(4)], [4, 5])
+
+      bad = [
+        begun,
+        again,
+        delivered(2, [0..4]),
+        handled(2, [0..4]),
+        acked(2, [1..4]),
+        committed(5)
+      ]
+
+      assert_caught(:I1, bad, [0, 5])
+    end
   end
 end

@@ -173,6 +173,13 @@ defmodule OffBroadwayRustKafka.Checker.DeliveringTest do
       assert_caught(:I11, [begun, begins, ends, pause(60_000), done(1, [0..9])], [0])
     end
 
+    test "unless another member has it now" do
+      begun = [produced(9), alone(), demanded(20), done(1, [0..4]), committed(5)]
+      next = [started("b#1"), assigned(1, 5, by: "b#1"), done(1, [5..9], by: "b#1")]
+      assert_sound([begun, next, pause(60_000), told(:fault, "none")])
+      assert_caught(:I11, [begun, pause(60_000), next], [5])
+    end
+
     test "by the end of the history too" do
       assert_caught(:I11, [produced(9), alone(), demanded(20), pause(60_000), demanded(1)], [0])
     end

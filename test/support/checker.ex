@@ -99,25 +99,15 @@ defmodule OffBroadwayRustKafka.Checker do
     options =
       @options |> Keyword.merge(options) |> Keyword.validate!(Keyword.keys(@options)) |> Map.new()
 
-    state = Replay.run(events, options)
-
-    if MapSet.size(state.groups) > 1,
-      do:
-        raise(
-          ArgumentError,
-          "a history is of one group, got: #{inspect(Enum.to_list(state.groups))}"
-        )
-
+    events = renamed(events)
+    state = events |> Replay.run(options) |> of_one_group()
     {counts, missing} = Coverage.check(state)
+    found = Enum.reverse(state.violations) ++ suspects(state, events) ++ missing
 
     report =
       counts
       |> Map.merge(Map.take(state, [:faults, :order_breaks]))
       |> Map.merge(%{events: length(events), members: MapSet.size(state.members)})
-
-    found =
-      Enum.reverse(state.violations) ++
-        suspects(state, events) ++ missing
 
     violations =
       for violation <- Enum.take(found, @most), do: Violation.explained(violation, events)
@@ -125,6 +115,36 @@ defmodule OffBroadwayRustKafka.Checker do
     ms = System.monotonic_time(:millisecond) - started
     {Map.merge(report, %{violations: length(found), ms: ms}), violations}
   end
+
+  @spec of_one_group(State.t()) :: State.t()
+  defp of_one_group(%{groups: groups} = state) do
+    if MapSet.size(groups) > 1,
+      do:
+        raise(ArgumentError, "a history is of one group, got: #{inspect(MapSet.to_list(groups))}")
+
+    state
+  end
+
+  # A topic that was created again is another one.
+  @spec renamed([History.event()]) :: [History.event()]
+  defp renamed(events) do
+    if Enum.any?(events, &(elem(&1, 2) == :recreated)) do
+      {events, _} = Enum.map_reduce(events, %{}, &renamed/2)
+      events
+    else
+      events
+    end
+  end
+
+  @spec renamed(History.event(), map()) :: {History.event(), map()}
+  defp renamed({time, member, kind, {topic, partition} = place, epoch, value}, times) do
+    time_of = Map.get(times, place, 1)
+    name = if time_of == 1, do: topic, else: "#{topic} (#{time_of})"
+    times = if kind == :recreated, do: Map.put(times, place, time_of + 1), else: times
+    {{time, member, kind, {name, partition}, epoch, value}, times}
+  end
+
+  defp renamed(event, times), do: {event, times}
 
   @spec suspects(State.t(), [History.event()]) :: [Violation.t()]
   defp suspects(%{suspects: []}, _events), do: []

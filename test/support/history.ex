@@ -8,6 +8,7 @@ defmodule OffBroadwayRustKafka.History do
   #     History.fault(history, "a processor is killed")
   #     History.begin_fault(history, "broker 2 is down")
   #     History.end_fault(history, "broker 2 is down")
+  #     History.watch_committed(history, kafka, group, topic, partitions, 100)
   #     History.ask_produced(history, kafka, topic, partitions)
   #     History.ask_committed(history, kafka, group, topic, partitions)
   #     Checker.assert_sound!(history, at_end: :all_committed)
@@ -18,8 +19,9 @@ defmodule OffBroadwayRustKafka.History do
   # What the group member tells comes from its telemetry, which may be a little late: of what
   # happened at once, its events come last.
   #
-  # A history is of one group. Events are `{time, member, kind, place, epoch, value}`, one for each partition; see `t:kind/0`.
-  # A member is a string: the pipeline's label, "#" and which incarnation of its consumer it is.
+  # A history is of one group. Its events are `{time, member, kind, place, epoch, value}`, one for each
+  # partition; see `t:kind/0`. A member is a string: the pipeline's label (`TestPipeline.label/1`,
+  # `TestNode.label/1`), "#", and which incarnation of its consumer it is.
 
   alias OffBroadwayRustKafka.{Kafka, TestClient}
   alias OffBroadwayRustKafka.History.{Acknowledger, Sink, Spans}
@@ -39,9 +41,10 @@ defmodule OffBroadwayRustKafka.History do
   `:stalled` (offset), `:delivered` (`{lane, spans}`), `:handled`, `:acked` (spans), `:committed`
   (`{offset, latency_us}`), `:commit_failed` (`{offset, code}`).
 
-  Of the test: `:fault`, `:fault_begins`, `:fault_ends` (what), `:gone` (the whole label, at once: how), `:produced`
-  (`{first, next, gaps}`), `:broker` (the offset that the brokers have as committed), `:queued`
-  (`{bytes, records, {most_bytes, most_records}}`), `:called` (`{name, microseconds}`).
+  Of the test: `:fault`, `:fault_begins`, `:fault_ends` (what), `:gone` (of a label: how),
+  `:produced` (`{first, next, gaps}`), `:recreated`, `:broker` (the offset that the brokers have as
+  committed), `:queued` (`{bytes, records, {most_bytes, most_records}}`), `:called` (`{name,
+  microseconds}`).
   """
   @type kind :: atom()
   @type event ::
@@ -66,12 +69,16 @@ defmodule OffBroadwayRustKafka.History do
   def events(%__MODULE__{table: table, keeper: keeper}) do
     dirs = Agent.get(keeper, & &1.dirs)
     sources = [{:table, table} | Enum.map(dirs, &{:dir, &1})]
-    sources |> Enum.flat_map(&Sink.read/1) |> Enum.sort_by(&elem(&1, 0))
+    sources |> Enum.flat_map(&Sink.read/1) |> sorted()
   end
 
   @doc "The events in the files of nodes, in the order of their time."
   @spec load([Path.t()]) :: [event()]
-  def load(dirs), do: dirs |> Enum.flat_map(&Sink.read({:dir, &1})) |> Enum.sort_by(&elem(&1, 0))
+  def load(dirs), do: dirs |> Enum.flat_map(&Sink.read({:dir, &1})) |> sorted()
+
+  # Of what is told at the same time, each source keeps its order.
+  @spec sorted([event()]) :: [event()]
+  defp sorted(events), do: :lists.keysort(1, events)
 
   @doc "Makes the files in a folder part of the history."
   @spec add_dir(t(), Path.t()) :: :ok
@@ -124,7 +131,7 @@ defmodule OffBroadwayRustKafka.History do
   def ask_produced(history, kafka, topic, partitions, gaps \\ %{}) do
     for {_, partition} = place <- Kafka.all(topic, partitions) do
       {:ok, {low, high}} = TestClient.watermarks(Kafka.client(kafka), topic, partition)
-      produced(history, place, low, high, Map.get(gaps, place, []))
+      produced(history, place, low, high, Map.get(gaps, partition, []))
     end
 
     :ok
@@ -135,11 +142,52 @@ defmodule OffBroadwayRustKafka.History do
   def ask_committed(history, kafka, group, topic, partitions) do
     asked_at = System.os_time(:nanosecond)
     committed = Kafka.committed(kafka, group, topic, partitions)
+    answered(history, asked_at, committed)
+    committed
+  end
 
+  @doc "Asks it every `ms` from now on, to the end of the test, whenever a broker answers."
+  @spec watch_committed(t(), Kafka.t(), String.t(), String.t(), pos_integer(), pos_integer()) ::
+          :ok
+  def watch_committed(history, kafka, group, topic, partitions, ms) do
+    ask = fn ->
+      {:ok, client} = TestClient.start(kafka.bootstrap)
+      watch(history, client, group, Kafka.all(topic, partitions), ms)
+    end
+
+    ExUnit.Callbacks.start_supervised!(%{id: make_ref(), start: {Task, :start_link, [ask]}})
+    :ok
+  end
+
+  @spec watch(t(), TestClient.t(), String.t(), [place()], pos_integer()) :: no_return()
+  defp watch(history, client, group, places, ms) do
+    asked_at = System.os_time(:nanosecond)
+
+    with {:ok, committed} <- TestClient.committed(client, group, places),
+         do: answered(history, asked_at, committed)
+
+    receive do
+    after
+      ms -> watch(history, client, group, places, ms)
+    end
+  end
+
+  # What was committed while it was asked may be in the answer or not.
+  @spec answered(t(), integer(), Kafka.offsets()) :: :ok
+  defp answered(history, asked_at, committed) do
     for {place, offset} <- committed,
         do: Sink.write(sink(history), {asked_at, nil, :broker, place, nil, offset})
 
-    committed
+    :ok
+  end
+
+  @doc "A topic is deleted and will be created again: from here on its offsets are others."
+  @spec recreated(t(), String.t(), pos_integer()) :: :ok
+  def recreated(history, topic, partitions) do
+    for place <- Kafka.all(topic, partitions),
+        do: put(history, nil, :recreated, place, nil, nil)
+
+    :ok
   end
 
   @doc "What is queued, and what may be."

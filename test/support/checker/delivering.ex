@@ -104,8 +104,9 @@ defmodule OffBroadwayRustKafka.Checker.Delivering do
     before = [{first, min(last, track.top)}]
     acked = Spans.difference(before, Unacked.spans(state.unacked, track.id))
     suspects = for {offset, _} <- acked, do: {track, offset, time}
-    Unacked.add(state.unacked, track.id, {max(first, track.top + 1), last})
-    spans = if last > track.top, do: [{track.top + 1, last} | track.spans], else: track.spans
+    fresh = {max(first, track.top + 1), last}
+    Unacked.add(state.unacked, track.id, fresh)
+    spans = if last > track.top, do: [fresh | track.spans], else: track.spans
     track = %{track | last: last, top: max(track.top, last), spans: spans}
     State.put_track(%{state | suspects: suspects ++ state.suspects}, track)
   end

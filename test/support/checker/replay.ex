@@ -18,7 +18,9 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
 
   @spec step(History.event(), State.t()) :: State.t()
   defp step({time, member, :assigned, place, epoch, start}, state) do
-    state = state |> counted(member, place, start) |> State.began(member, place, epoch, time)
+    state =
+      state |> passed_on(member, place, start, time) |> State.began(member, place, epoch, time)
+
     committed = State.place(state, place).committed
 
     state =
@@ -96,19 +98,26 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     state = State.update_place(state, place, &%{&1 | committed: nil, broker: nil})
 
     case State.track(state, member, place) do
-      nil -> state
       %{start: nil} = track -> State.put_track(state, State.starts(track, to))
-      track -> State.put_track(state, %{track | reset_to: to})
+      _before -> %{state | resets: Map.put(state.resets, {member, place}, to)}
     end
   end
 
-  defp step({time, _, :broker, place, _, offset}, state) when offset != nil do
+  # Nobody can commit any more what is left of it.
+  defp step({time, _, :recreated, place, _, _}, state) do
+    for {{_, ^place}, track} <- state.tracks, reduce: state do
+      state -> State.ended(state, track, time)
+    end
+  end
+
+  defp step({time, _, :broker, place, _, answer}, state) do
+    offset = answer || 0
     at = State.place(state, place)
     known = if at.committed != nil and at.committed_at < time, do: at.committed, else: 0
     before = max(known, at.broker || 0)
-    text = "the brokers have #{offset}, after #{before}"
+    text = "the brokers have #{answer || "nothing"}, after #{before}"
     fields = [invariant: :rewind, text: text, place: place, offset: offset, at: time]
-    state = State.update_place(state, place, &%{&1 | broker: offset})
+    state = State.update_place(state, place, &%{&1 | broker: answer})
     if offset < before, do: State.add(state, struct!(Violation, fields)), else: state
   end
 
@@ -157,8 +166,10 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     State.cause(state, time)
   end
 
-  defp step({time, whose, :fault_ends, _, _, what}, state),
-    do: %{state | clock: Clock.go_on(state.clock, {whose, what}, time)}
+  defp step({time, whose, :fault_ends, _, _, what}, state) do
+    clock = Clock.go_on(state.clock, {whose, what}, time)
+    State.cause(%{state | clock: clock}, time)
+  end
 
   defp step({time, _, kind, _, _, _}, state) when kind in [:down, :stalled],
     do: State.cause(state, time)
@@ -183,10 +194,12 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   defp step(_told_for_the_reader, state), do: state
 
   # Whoever held it until now may not know it yet: the new owner begins at `start`.
-  @spec counted(State.t(), History.member(), History.place(), integer()) :: State.t()
-  defp counted(state, member, place, start) do
+  @spec passed_on(State.t(), History.member(), History.place(), integer(), integer()) :: State.t()
+  defp passed_on(state, member, place, start, time) do
     for {{other, ^place}, track} <- state.tracks, other != member, reduce: state do
-      state -> State.count(state, track, start)
+      state ->
+        state = Delivering.waited(state, track, nil, time)
+        State.count(state, State.track(state, other, place), start)
     end
   end
 

@@ -11,7 +11,15 @@ defmodule OffBroadwayRustKafka.Checker.State do
   defstruct @enforce_keys ++
               [tracks: %{}, places: %{}, clock: %Clock{}, next_id: 0, cause_at: nil] ++
               [draining: MapSet.new(), closed: [], members: MapSet.new(), groups: MapSet.new()] ++
-              [seen: %{}, handled: %{}, faults: 0, order_breaks: 0, violations: [], suspects: []]
+              [
+                seen: %{},
+                handled: %{},
+                resets: %{},
+                faults: 0,
+                order_breaks: 0,
+                violations: [],
+                suspects: []
+              ]
 
   @type t :: %__MODULE__{}
   @type place :: map()
@@ -27,7 +35,6 @@ defmodule OffBroadwayRustKafka.Checker.State do
     waiting: nil,
     began_at: nil,
     attempt_at: nil,
-    reset_to: nil,
     counted?: false,
     ended_at: nil,
     flagged: []
@@ -89,8 +96,9 @@ defmodule OffBroadwayRustKafka.Checker.State do
         state = if before, do: ended(state, before, time), else: state
         own = %{id: state.next_id, member: member, place: place, epoch: epoch, began_at: time}
         track = Map.merge(@track, own)
-        track = if before && before.reset_to, do: starts(track, before.reset_to), else: track
-        put_track(%{state | next_id: state.next_id + 1}, track)
+        {reset_to, resets} = Map.pop(state.resets, {member, place})
+        track = if reset_to, do: starts(track, reset_to), else: track
+        put_track(%{state | next_id: state.next_id + 1, resets: resets}, track)
     end
   end
 
@@ -102,7 +110,7 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @doc "It is given up, lost, or its member is gone; what it delivered beyond the commit comes again."
   @spec ended(t(), track(), integer()) :: t()
   def ended(state, %{ended_at: nil} = track, time) do
-    track = %{track | ended_at: time, waiting: nil}
+    track = %{track | ended_at: time}
     count(state, track, place(state, track.place).committed)
   end
 
@@ -118,13 +126,14 @@ defmodule OffBroadwayRustKafka.Checker.State do
 
   @doc "Counts what a track delivered from `from` on, as its next owner has to begin there."
   @spec count(t(), track(), integer() | nil) :: t()
-  def count(state, %{counted?: true} = track, _from), do: put_track(state, track)
+  def count(state, %{counted?: true} = track, _from),
+    do: put_track(state, %{track | waiting: nil})
 
   def count(state, track, from) do
     from = from || 0
     above = Enum.take_while(track.spans, fn {_, last} -> last >= from end)
     again = for {first, last} <- above, do: {max(first, from), last}
-    state |> had_to(track.place, again) |> put_track(%{track | counted?: true})
+    state |> had_to(track.place, again) |> put_track(%{track | counted?: true, waiting: nil})
   end
 
   @doc "These have to be delivered again."
@@ -148,7 +157,7 @@ defmodule OffBroadwayRustKafka.Checker.State do
 
   @doc "From now on a partition waits, when it has records and nothing of it is in flight."
   @spec ready(t(), track(), integer()) :: t()
-  def ready(state, %{waiting: nil, ended_at: nil, start: start} = track, time)
+  def ready(state, %{waiting: nil, counted?: false, start: start} = track, time)
       when start != nil do
     next = place(state, track.place).next
 
