@@ -78,6 +78,14 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     assert micros >= 450_000
   end
 
+  test "what the bandwidth does not take stays with its sender", %{echo: echo} do
+    proxy = proxy(echo)
+    socket = connect(proxy)
+    Proxy.bandwidth(proxy, 1_000)
+    :ok = :inet.setopts(socket, send_timeout: 5 * @while)
+    assert send_much(socket) == {:error, :timeout}
+  end
+
   test "a reset is one, at both ends" do
     {listener, port} = listen()
     proxy = proxy(port)
@@ -110,8 +118,7 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     new = connect(proxy)
 
     for socket <- [old, new] do
-      # More than buffers hold.
-      :ok = :gen_tcp.send(socket, :binary.copy("x", 20_000_000))
+      assert send_much(socket) == :ok
       assert :gen_tcp.recv(socket, 0, @while) == {:error, :timeout}
     end
 
@@ -171,6 +178,18 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     {:ok, back} = :gen_tcp.recv(socket, byte_size(data), @soon)
     :ok = Task.await(sender)
     back
+  end
+
+  # More than buffers hold.
+  defp send_much(socket) do
+    megabyte = :binary.copy("x", 1_000_000)
+
+    Enum.reduce_while(1..30, :ok, fn _, :ok ->
+      case :gen_tcp.send(socket, megabyte) do
+        :ok -> {:cont, :ok}
+        error -> {:halt, error}
+      end
+    end)
   end
 
   defp round_trips(socket, count \\ 0) do

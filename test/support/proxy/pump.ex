@@ -14,8 +14,8 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
            to: :gen_tcp.socket(),
            table: :ets.table(),
            rand: :rand.state(),
-           queue: :queue.queue({due :: integer(), chunk :: binary() | :closed}),
-           free_at: integer(),
+           queue: :queue.queue({due_us :: integer(), chunk :: binary() | :closed}),
+           free_at: us :: integer(),
            reading?: boolean()
          }
 
@@ -87,25 +87,21 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
     {chance, rand} = :rand.uniform_s(pump.rand)
     pump = %__MODULE__{pump | rand: rand}
 
-    cond do
-      faults.half_open -> pump
-      chance < faults.reset -> reset(pump)
-      true -> enqueue(pump, chunk, faults)
-    end
+    if chance < faults.reset, do: reset(pump), else: enqueue(pump, chunk, faults)
   end
 
   @spec enqueue(t(), binary() | :closed, Faults.t()) :: t()
   defp enqueue(pump, chunk, faults) do
-    free_at = max(pump.free_at, now()) + wire_ms(chunk, faults.bandwidth)
-    queue = :queue.in({free_at + faults.latency, chunk}, pump.queue)
+    free_at = max(pump.free_at, now()) + wire_us(chunk, faults.bandwidth)
+    queue = :queue.in({free_at + faults.latency * 1_000, chunk}, pump.queue)
     %__MODULE__{pump | queue: queue, free_at: free_at}
   end
 
-  @spec wire_ms(binary() | :closed, pos_integer() | nil) :: non_neg_integer()
-  defp wire_ms(chunk, bandwidth) when is_binary(chunk) and is_integer(bandwidth),
-    do: div(byte_size(chunk) * 1_000, bandwidth)
+  @spec wire_us(binary() | :closed, pos_integer() | nil) :: non_neg_integer()
+  defp wire_us(chunk, bandwidth) when is_binary(chunk) and is_integer(bandwidth),
+    do: div(byte_size(chunk) * 1_000_000, bandwidth)
 
-  defp wire_ms(_chunk, _bandwidth), do: 0
+  defp wire_us(_chunk, _bandwidth), do: 0
 
   # A later chunk may be due sooner, once a fault is over: it does not overtake.
   @spec send_due(t()) :: t()
@@ -114,7 +110,7 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
     case :queue.peek(pump.queue) do
       {:value, {due, chunk}} when due <= now ->
-        unless faults(pump.table).half_open, do: pass_on(pump.to, chunk)
+        if not faults(pump.table).half_open, do: pass_on(pump.to, chunk)
         send_due(%__MODULE__{pump | queue: :queue.drop(pump.queue)})
 
       _empty_or_later ->
@@ -153,7 +149,7 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
     case if(pump.reading?, do: due, else: [pump.free_at | due]) do
       [] -> :infinity
-      times -> max(Enum.min(times) - now(), 0)
+      times -> max(div(Enum.min(times) - now() + 999, 1_000), 0)
     end
   end
 
@@ -180,6 +176,6 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
   @spec faults(:ets.table()) :: Faults.t()
   defp faults(table), do: :ets.lookup_element(table, :faults, 2)
 
-  @spec now() :: integer()
-  defp now, do: System.monotonic_time(:millisecond)
+  @spec now() :: us :: integer()
+  defp now, do: System.monotonic_time(:microsecond)
 end
