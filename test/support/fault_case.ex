@@ -6,7 +6,7 @@ defmodule OffBroadwayRustKafka.FaultCase do
 
   use ExUnit.CaseTemplate
 
-  alias OffBroadwayRustKafka.{Checker, History, Kafka, TestPipeline}
+  alias OffBroadwayRustKafka.{Checker, Consumer, History, Kafka, TestClient, TestPipeline}
 
   @await_ms 120_000
   @chunk 20_000
@@ -88,18 +88,33 @@ defmodule OffBroadwayRustKafka.FaultCase do
     name = Enum.random(names)
 
     case Process.whereis(name) do
-      nil ->
-        false
-
-      pid ->
-        monitor = Process.monitor(pid)
-        History.fault(history, "#{inspect(name)} is killed")
-        Process.exit(pid, :kill)
-
-        receive do
-          {:DOWN, ^monitor, _, _, reason} -> reason == :killed
-        end
+      nil -> false
+      pid -> kill_pid(history, inspect(name), pid)
     end
+  end
+
+  @doc "Kills a process; whether it did not end otherwise."
+  @spec kill_pid(History.t(), String.t(), pid()) :: boolean()
+  def kill_pid(history, what, pid) do
+    monitor = Process.monitor(pid)
+    History.fault(history, what <> " is killed")
+    Process.exit(pid, :kill)
+
+    receive do
+      {:DOWN, ^monitor, _, _, reason} -> reason == :killed
+    end
+  end
+
+  @doc "The process that owns the group member of a pipeline."
+  @spec consumer(TestPipeline.t()) :: pid()
+  def consumer(%{name: name}) do
+    Kafka.await(@await_ms, fn ->
+      with supervisor when supervisor != nil <- Process.whereis(:"#{name}.Broadway.Supervisor"),
+           children = Supervisor.which_children(supervisor),
+           {_, pid, _, _} when is_pid(pid) <- List.keyfind(children, Consumer, 0),
+           do: pid,
+           else: (_ -> {:not_yet, "there is no consumer"})
+    end)
   end
 
   @doc """
@@ -125,14 +140,16 @@ defmodule OffBroadwayRustKafka.FaultCase do
     Checker.assert_sound!(history, options)
   end
 
-  @doc "The end of every partition, as the brokers say."
+  @doc "The end of every partition, as the brokers say, who may have to agree on it first."
   @spec ends(Kafka.t(), String.t(), pos_integer()) :: Kafka.offsets()
   def ends(kafka, topic, partitions) do
     for {_, partition} = place <- Kafka.all(topic, partitions), into: %{} do
-      {:ok, {_, high}} =
-        OffBroadwayRustKafka.TestClient.watermarks(Kafka.client(kafka), topic, partition)
-
-      {place, high}
+      Kafka.await(@await_ms, fn ->
+        case TestClient.watermarks(Kafka.client(kafka), topic, partition) do
+          {:ok, {_, high}} -> {place, high}
+          {:error, error} -> {:not_yet, inspect(error)}
+        end
+      end)
     end
   end
 end

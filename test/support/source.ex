@@ -6,7 +6,8 @@ defmodule OffBroadwayRustKafka.Source do
 
   alias OffBroadwayRustKafka.{Kafka, TestClient}
 
-  @produce_ms 60_000
+  # Below librdkafka's own `message.timeout.ms`: what it gives up on may be there, or not.
+  @produce_ms 240_000
 
   @doc """
   Begins, until it is stopped or the test ends.

@@ -1,0 +1,139 @@
+defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
+  use OffBroadwayRustKafka.ClusterCase
+  import OffBroadwayRustKafka.FaultCase
+
+  alias OffBroadwayRustKafka.History
+
+  @moduletag timeout: 600_000
+
+  @partitions 8
+  # From the heal until what was there then is committed. Mostly librdkafka's own pauses between
+  # attempts to connect, which grow to ten seconds.
+  @heal_ms 30_000
+
+  setup %{kafka: kafka} do
+    topic = create_topic(kafka, @partitions, replication: 3)
+    history = History.start()
+    {handle, counted} = counting()
+    %{history: history, topic: topic, handle: handle, counted: counted}
+  end
+
+  test "a broker that is killed and comes back costs nothing", context do
+    run(context, [], fn _pipeline ->
+      broker = Brokers.leader(context.topic, Enum.random(0..(@partitions - 1)))
+
+      while_down(context, broker, fn ->
+        await_others(broker, fn -> Brokers.leader(context.topic, 0) end)
+        flow(context)
+      end)
+    end)
+  end
+
+  for protocol <- [:classic, :consumer] do
+    test "a rolling restart of all brokers costs nothing (#{protocol})", context do
+      run(context, [group_protocol: unquote(protocol)], fn _pipeline ->
+        for broker <- Enum.shuffle(Brokers.ids()) do
+          during(context, "broker #{broker} restarts", fn ->
+            Brokers.stop(broker)
+            Brokers.start(broker)
+            Brokers.await_healthy()
+          end)
+        end
+      end)
+    end
+
+    test "the loss of the group's coordinator costs nothing (#{protocol})", context do
+      run(context, [group_protocol: unquote(protocol)], fn pipeline ->
+        broker = Brokers.coordinator(pipeline.group)
+
+        while_down(context, broker, fn ->
+          await_others(broker, fn -> Brokers.coordinator(pipeline.group) end)
+          # What could not be committed meanwhile is, before the broker is back.
+          await_caught_up(context, pipeline, "after another broker coordinates")
+        end)
+      end)
+    end
+  end
+
+  test "all brokers killed at once cost nothing once they are back", context do
+    # They may be away for longer than a session, and the next waits for that one to end.
+    run(context, [config: ["session.timeout.ms": 10_000]], fn _pipeline ->
+      during(context, "all brokers are down", fn ->
+        for broker <- Brokers.ids(), do: Brokers.kill(broker)
+        Brokers.heal()
+      end)
+    end)
+  end
+
+  test "partitions that change their leader while they are fetched cost nothing", context do
+    run(context, [], fn _pipeline ->
+      for partition <- Enum.take_random(0..(@partitions - 1), 3) do
+        to = Enum.random(Brokers.ids() -- [Brokers.leader(context.topic, partition)])
+        History.fault(context.history, "broker #{to} leads partition #{partition}")
+        Brokers.move_leader(context.topic, partition, to)
+        flow(context)
+      end
+    end)
+  end
+
+  # Harm is done while records come and go; after it the pipeline goes on by itself, and was never
+  # anything else than one member that handles each record once and in order.
+  defp run(%{kafka: kafka, topic: topic} = context, producer, harm) do
+    pipeline =
+      TestPipeline.start(kafka, [topic],
+        history: context.history,
+        tell: false,
+        handle: context.handle,
+        producer: producer
+      )
+
+    await_assigned(pipeline, @partitions)
+    source = Source.start(kafka, topic, @partitions)
+    flow(context)
+    harm.(pipeline)
+    await_caught_up(context, pipeline, "after the heal")
+    Source.stop(source)
+    options = [order: true, stall: @heal_ms]
+    report = assert_all_committed(context, [pipeline], topic, @partitions, options)
+    assert report.members == 1
+  end
+
+  defp while_down(context, broker, fun) do
+    during(context, "broker #{broker} is down", fn ->
+      Brokers.kill(broker)
+      fun.()
+      Brokers.heal()
+    end)
+  end
+
+  defp during(%{history: history}, what, fun) do
+    History.begin_fault(history, what)
+    fun.()
+    History.end_fault(history, what)
+  end
+
+  defp await_others(broker, who) do
+    await(60_000, fn ->
+      if who.() == broker, do: {:not_yet, "it is still broker #{broker}"}, else: :ok
+    end)
+  end
+
+  defp flow(%{counted: counted}), do: await_count(counted, counted.() + 200)
+
+  defp await_caught_up(%{kafka: kafka, topic: topic, history: history}, %{group: group}, since) do
+    ends = ends(kafka, topic, @partitions)
+    for {place, next} <- ends, do: History.produced(history, place, 0, next)
+    began = System.monotonic_time(:millisecond)
+
+    await(2 * @heal_ms, fn ->
+      with {:ok, committed} <- TestClient.committed(client(kafka), group, Map.keys(ends)),
+           true <- Enum.all?(ends, fn {place, next} -> (committed[place] || 0) >= next end),
+           do: :ok,
+           else: (other -> {:not_yet, "of #{inspect(ends)}: #{inspect(other)}"})
+    end)
+
+    took = System.monotonic_time(:millisecond) - began
+    IO.puts("\n#{took} ms #{since} all that was there is committed")
+    assert took <= @heal_ms
+  end
+end
