@@ -20,7 +20,8 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
         lanes: 1,
         commit_interval: 200,
         drain_timeout: 1_000,
-        max_in_flight: 1_000
+        max_in_flight: 1_000,
+        unacked_timeout: nil
       })
 
     :ok = Native.close(consumer, 1_000)

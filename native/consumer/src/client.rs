@@ -1,6 +1,5 @@
 //! The calls to librdkafka that a member needs, each in a safe coat.
 
-use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -246,35 +245,6 @@ impl Client {
         };
     }
 
-    /// The leader of each partition of the topics this client uses. Blocks.
-    pub(crate) fn leaders(&self, timeout: Duration) -> Result<BTreeMap<(String, i32), i32>, Error> {
-        let mut metadata = ptr::null();
-        // SAFETY: the instance is live; the answer is ours to destroy.
-        done("metadata", unsafe {
-            rd::rd_kafka_metadata(
-                self.ptr(),
-                0,
-                ptr::null_mut(),
-                &mut metadata,
-                millis(timeout),
-            )
-        })?;
-        let mut leaders = BTreeMap::new();
-        // SAFETY: on success the metadata is live, with as many elements as it says, and its
-        // names are NUL-terminated; it is destroyed once, after the last use.
-        unsafe {
-            let all = &*metadata;
-            for topic in elements(all.topics, all.topic_cnt) {
-                let name = CStr::from_ptr(topic.topic).to_string_lossy();
-                for partition in elements(topic.partitions, topic.partition_cnt) {
-                    leaders.insert((name.clone().into_owned(), partition.id), partition.leader);
-                }
-            }
-            rd::rd_kafka_metadata_destroy(metadata);
-        }
-        Ok(leaders)
-    }
-
     /// Starts leaving the group: the revoke and the end come to the member's queue.
     pub(crate) fn close(&self, member_queue: &Queue) -> Result<(), Error> {
         // SAFETY: instance and queue are live.
@@ -310,7 +280,7 @@ impl Drop for Client {
 
 /// # Safety
 /// `first` must point at `count` elements that live for `'a`, when count is above 0.
-unsafe fn elements<'a, T>(first: *const T, count: c_int) -> &'a [T] {
+pub(crate) unsafe fn elements<'a, T>(first: *const T, count: c_int) -> &'a [T] {
     match usize::try_from(count) {
         // SAFETY: as the caller promises.
         Ok(count) if count > 0 => unsafe { slice::from_raw_parts(first, count) },
@@ -318,7 +288,7 @@ unsafe fn elements<'a, T>(first: *const T, count: c_int) -> &'a [T] {
     }
 }
 
-fn done(operation: &str, err: RDKafkaRespErr) -> Result<(), Error> {
+pub(crate) fn done(operation: &str, err: RDKafkaRespErr) -> Result<(), Error> {
     Code::of(err).map_or(Ok(()), |code| Err(Error::kafka(operation, code)))
 }
 
@@ -344,6 +314,6 @@ fn failed(operation: &str, error: *mut rd::rd_kafka_error_t) -> Result<(), Error
     }
 }
 
-fn millis(timeout: Duration) -> c_int {
+pub(crate) fn millis(timeout: Duration) -> c_int {
     c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
 }

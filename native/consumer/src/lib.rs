@@ -20,6 +20,7 @@ mod lane;
 mod leave;
 mod lookup;
 mod message;
+mod metadata;
 mod nudge;
 mod offsets;
 mod partition;

@@ -43,9 +43,10 @@ impl Nudge {
 
 fn run(client: &Client, todo: &Receiver<Vec<(String, i32)>>) {
     while let Ok(partitions) = todo.recv() {
-        let Ok(leaders) = client.leaders(TIMEOUT) else {
+        let Ok(metadata) = client.metadata(TIMEOUT) else {
             continue;
         };
+        let leaders = metadata.leaders();
         // One partition for each leader.
         let chosen: BTreeMap<i32, &(String, i32)> = partitions
             .iter()
