@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::client::Client;
+use crate::client::{millis, Client};
 use crate::code::Code;
 use crate::error::Error;
 
@@ -41,33 +41,24 @@ impl Drop for Question {
     }
 }
 
-// Only the controller is asked for ids. They are worth no long wait: the next look tells them too.
-const IDS_TIMEOUT: Duration = Duration::from_secs(1);
-
 // The answer to a question that timed out comes a little after its timeout.
 const GRACE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Describes topics, with their ids where the controller tells them soon; those of which the
-    /// brokers say nothing now are left out. Blocks.
+    /// Describes topics, as the controller knows them; those of which it says nothing now are left
+    /// out. Blocks.
     pub(crate) fn describe(
         &self,
         topics: &[&str],
         timeout: Duration,
     ) -> Result<Vec<Described>, Error> {
-        let metadata = self.metadata(timeout)?;
-        // A mock cluster names a controller that there is not, and librdkafka would wait for it.
-        let with_ids = metadata
-            .has_broker(self.controller())
-            .then(|| self.ids(topics, IDS_TIMEOUT).ok());
-        Ok(with_ids.flatten().unwrap_or_else(|| metadata.topics()))
-    }
-
-    fn ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Described>, Error> {
         let no_answer = || {
             let code = Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT);
             code.map_or(Error::Closed, |code| Error::kafka("describe topics", code))
         };
+        if !self.has_controller(timeout).ok_or_else(no_answer)? {
+            return Ok(Vec::new());
+        }
         let queue = self.new_queue()?;
         let question = self.question(topics, timeout).ok_or_else(no_answer)?;
         // SAFETY: instance, question and queue are live; the question is copied.
@@ -92,6 +83,19 @@ impl Client {
             };
             rd::rd_kafka_event_destroy(event);
             described
+        }
+    }
+
+    /// librdkafka's mock cluster names a controller that there is not, and a question to it would
+    /// wait for its end; `None` while no broker has said what cluster it is of.
+    fn has_controller(&self, timeout: Duration) -> Option<bool> {
+        // SAFETY: the instance is live; the answer is null or a NUL-terminated string that is ours,
+        // freed once, after its last use.
+        unsafe {
+            let id = NonNull::new(rd::rd_kafka_clusterid(self.ptr(), millis(timeout)))?.as_ptr();
+            let mock = CStr::from_ptr(id).to_bytes().starts_with(b"mockCluster");
+            rd::rd_kafka_mem_free(self.ptr(), id.cast());
+            Some(!mock)
         }
     }
 

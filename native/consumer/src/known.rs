@@ -35,6 +35,10 @@ impl Known {
         }
     }
 
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        self.0.contains_key(topic)
+    }
+
     pub(crate) fn id(&self, topic: &str) -> Option<TopicId> {
         self.0.get(topic)?.id
     }

@@ -1,4 +1,4 @@
-//! What the brokers say of one another and of the topics that this client uses.
+//! What the brokers say of the topics that this client uses.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -34,23 +34,9 @@ impl Client {
             .map(Metadata)
             .ok_or(Error::Closed)
     }
-
-    /// The broker that is the controller, as the last metadata had it.
-    pub(crate) fn controller(&self) -> i32 {
-        // SAFETY: the instance is live.
-        unsafe { rd::rd_kafka_controllerid(self.ptr(), 0) }
-    }
 }
 
 impl Metadata {
-    pub(crate) fn has_broker(&self, id: i32) -> bool {
-        let all = self.all();
-        // SAFETY: the metadata is live, with as many brokers as it says.
-        unsafe { elements(all.brokers, all.broker_cnt) }
-            .iter()
-            .any(|broker| broker.id == id)
-    }
-
     /// The leader of each partition.
     pub(crate) fn leaders(&self) -> BTreeMap<(String, i32), i32> {
         let mut leaders = BTreeMap::new();

@@ -34,6 +34,9 @@ pub(crate) struct Positions {
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+// For ids, which only the controller tells: it may be away while all else goes on.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
 // ListOffsets' own names for the two ends of a partition.
 const OLDEST: i64 = -2;
 const END: i64 = -1;
@@ -50,13 +53,27 @@ impl Positions {
     /// The ids that the topics have now, of those that have one.
     pub(crate) fn look(&mut self) -> Result<HashMap<String, TopicId>, Error> {
         let names: Vec<&str> = self.topics.iter().map(|t| t.name.as_str()).collect();
-        let described = self.client.describe(&names, TIMEOUT)?;
+        let described = self.client.describe(&names, LOOK_TIMEOUT)?;
         self.known.see(described);
         Ok(self.known.ids())
     }
 
+    /// A look before an answer that rests on it. One that fails holds nothing up, as the next one
+    /// tells the same; but how many partitions a topic has when it is first seen must be known.
+    fn look_first(&mut self, topics: &[&str]) -> Result<(), Error> {
+        if self.look().is_err() || topics.iter().any(|topic| !self.known.has(topic)) {
+            let mut described = self.client.metadata(TIMEOUT)?.topics();
+            described.retain(|found| {
+                topics.contains(&found.topic.as_str()) && !self.known.has(&found.topic)
+            });
+            self.known.see(described);
+        }
+        Ok(())
+    }
+
     pub(crate) fn start(&mut self, wanted: &[Wanted]) -> Result<Vec<Position>, Error> {
-        self.look()?;
+        let topics: Vec<&str> = wanted.iter().map(|(topic, ..)| topic.as_str()).collect();
+        self.look_first(&topics)?;
         // What is committed for a topic's predecessor says nothing of it.
         let (anew, others): (Vec<_>, Vec<_>) = wanted
             .iter()
@@ -87,7 +104,7 @@ impl Positions {
         (topic, partition, was): &Wanted,
         again: bool,
     ) -> Result<Position, Error> {
-        self.look()?;
+        self.look_first(&[topic])?;
         let found = if again || self.is_another(topic, *was) {
             self.list(topic, &[*partition], OLDEST)?
         } else {
