@@ -45,17 +45,23 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
     State.update_place(state, track.place, &%{&1 | jumps: [jump | &1.jumps]})
   end
 
+  # A member that was stopped tells late of what was committed before, and it does not know how late:
+  # what the other one began with had been.
   @spec foreign(State.t(), State.track() | nil, commit()) :: State.t()
   defp foreign(%{options: %{fencing: true}} = state, track, commit) when track != nil do
     {owner, since} = State.place(state, commit.place).owner || {commit.member, commit.time}
     text = "#{commit.offset} is committed after #{owner} was assigned it"
 
-    if owner != commit.member and since < commit.sent_at,
-      do: State.flag(state, track, :I5, commit.offset, commit.time, text),
-      else: state
+    if owner != commit.member and since < commit.sent_at and
+         commit.offset > start(state, owner, commit.place),
+       do: State.flag(state, track, :I5, commit.offset, commit.time, text),
+       else: state
   end
 
   defp foreign(state, _track, _commit), do: state
+
+  @spec start(State.t(), History.member(), History.place()) :: integer()
+  defp start(state, member, place), do: State.track(state, member, place).start || 0
 
   # What another member told later may have been committed before: only one that was sent later is
   # known to have gone back.
