@@ -133,6 +133,13 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
       assert_caught(:I5, [begun, acked(1, [0..4]), committed(5), next], [5])
       assert_sound([begun, acked(1, [0..4]), committed(5), next], fencing: false)
     end
+
+    test "in a member that was stopped before it could tell of its last commit" do
+      begun = [produced(9), alone(), done(1, [0..4]), started("b#1")]
+      # What the other one began with was committed before.
+      assert_sound([begun, assigned(1, 5, @b), committed(5)])
+      assert_caught(:I5, [begun, assigned(1, 4, @b), committed(5)], [5])
+    end
   end
 
   test "I5: an assignment that was over when it was told takes nothing from its owner" do

@@ -45,6 +45,8 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
     State.update_place(state, track.place, &%{&1 | jumps: [jump | &1.jumps]})
   end
 
+  # A member that was stopped tells late of what was committed before, and it does not know how late:
+  # what the other one began with had been.
   @spec foreign(State.t(), State.track() | nil, commit()) :: State.t()
   defp foreign(%{options: %{fencing: true}} = state, track, commit) when track != nil do
     {owner, since, start} =
@@ -52,7 +54,6 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
 
     text = "#{commit.offset} is committed after #{owner} was assigned it"
 
-    # What the owner started at was committed before, and is only told late.
     if owner != commit.member and since < commit.sent_at and commit.offset > start,
       do: State.flag(state, track, :I5, commit.offset, commit.time, text),
       else: state
