@@ -8,7 +8,7 @@ use crate::lane::Lane;
 use crate::message::Message;
 use crate::partition::{Offered, State};
 use crate::queue::{Queue, CHUNK};
-use crate::shared::Shared;
+use crate::shared::{Fault, Shared};
 
 /// A record that was just marked delivered.
 pub struct Delivered {
@@ -172,6 +172,12 @@ fn take_offered(shared: &Shared, slot: u32, state: &State, offered: Offered, bas
     match offered {
         Offered::Delivered(message, epoch) => basket.put(slot, epoch, message),
         Offered::Kept => {}
-        Offered::Fault(code, text) => shared.report_fault(slot, state.cursor.epoch(), code, text),
+        Offered::Fault(offset, code, text) => shared.report_fault(Fault {
+            slot,
+            epoch: state.cursor.epoch(),
+            offset,
+            code,
+            text,
+        }),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) enum Offered {
     /// Parked, or dropped because it comes again or was delivered before.
     Kept,
     /// Not a record: the partition failed, and is held until the service thread restored it.
-    Fault(Code, String),
+    Fault(i64, Code, String),
 }
 
 /// What an ack led to.
@@ -112,7 +112,7 @@ impl State {
     fn deliver(&mut self, message: Message) -> Offered {
         if let Some(code) = message.error() {
             self.flow = Flow::Held;
-            return Offered::Fault(code, message.error_text());
+            return Offered::Fault(message.offset(), code, message.error_text());
         }
         if self.cursor.deliver(message.offset()) {
             Offered::Delivered(message, self.cursor.epoch())

@@ -8,6 +8,7 @@ use delivery::Tracker;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Protocol;
+use crate::code::Code;
 use crate::describe::TopicId;
 use crate::error::Error;
 use crate::event::Event;
@@ -56,7 +57,13 @@ impl Service {
         use RDKafkaRespErr::*;
         self.set_aside(partition, Flow::Held);
         if fault.code.is(RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-            return self.look_up_reset(partition, fault.epoch);
+            // librdkafka hands this fault out however old it is. One from an earlier assignment
+            // speaks of another position: to follow it would skip records.
+            return if is_next(partition, fault.offset) {
+                self.look_up_reset(partition, fault.epoch)
+            } else {
+                self.seek(partition)
+            };
         }
         let corrupt = fault.code.is(RD_KAFKA_RESP_ERR__BAD_MSG);
         let rest = if corrupt {
@@ -139,7 +146,7 @@ impl Service {
         });
     }
 
-    pub(crate) fn apply_seek(&self, slot: u32, epoch: u32, result: Result<i64, Error>) {
+    pub(crate) fn apply_seek(&mut self, slot: u32, epoch: u32, result: Result<i64, Error>) {
         let Some(partition) = self.shared.partition(slot) else {
             return;
         };
@@ -156,6 +163,10 @@ impl Service {
                 self.set_aside(&partition, Flow::Running);
             }
             Ok(_) => self.seek(&partition),
+            Err(error) if error.code().is_some_and(is_not_fetched) => {
+                let anew = resumption(&partition).map(|position| (slot, epoch, position));
+                self.waiting_resets.extend(anew);
+            }
             Err(error) => {
                 self.report(error);
                 self.seek(&partition);
@@ -175,10 +186,7 @@ impl Service {
     /// Takes the policy's offset for a position that does not exist.
     pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, result: Result<Position, Error>) {
         match result {
-            Ok(position) => {
-                self.waiting_resets.push((slot, epoch, position));
-                self.apply_waiting_resets();
-            }
+            Ok(position) => self.waiting_resets.push((slot, epoch, position)),
             Err(error) => {
                 self.report(error);
                 if let Some(partition) = self.shared.partition(slot) {
@@ -293,6 +301,32 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether a fault's offset, where it has one, is where the partition goes on.
+fn is_next(partition: &Partition, offset: i64) -> bool {
+    let state = partition.lock();
+    let next = state.cursor.tracker().map(Tracker::next);
+    offset < 0 || next == Some(offset)
+}
+
+/// Whether a seek was refused because librdkafka has given a partition up, as it does when its
+/// position does not exist. Only an assignment begins again; if the position still does not exist
+/// we hear of it.
+fn is_not_fetched(code: Code) -> bool {
+    code.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE)
+}
+
+/// Where a partition that was given up begins again: at its oldest unacked record.
+fn resumption(partition: &Partition) -> Option<Position> {
+    let state = partition.lock();
+    Some(Position {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        topic_id: state.topic_id,
+        start: state.cursor.tracker()?.committable(),
+        committed: None,
+    })
 }
 
 fn is_idle(partition: &Partition) -> bool {

@@ -140,16 +140,19 @@ fn no_thread(error: std::io::Error) -> Error {
 impl Service {
     fn run(mut self) {
         loop {
-            select! {
-                recv(self.commands) -> command => command.into_iter().for_each(|command| self.command(command)),
-                recv(self.kick) -> _ => {}
-                default(self.pause()) => {}
-            }
+            let first = select! {
+                recv(self.commands) -> command => command.ok(),
+                recv(self.kick) -> _ => None,
+                default(self.pause()) => None,
+            };
+            let now = Instant::now();
+            // Before the commands: some assign, and librdkafka takes that for the answer to a
+            // rebalance that we do not know of yet.
+            self.poll();
+            first.into_iter().for_each(|command| self.command(command));
             while let Ok(command) = self.commands.try_recv() {
                 self.command(command);
             }
-            let now = Instant::now();
-            self.poll();
             self.settle_faults();
             self.step_rebalance(now);
             self.apply_waiting_resets();

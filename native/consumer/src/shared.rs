@@ -33,6 +33,7 @@ struct Partitions {
 pub(crate) struct Fault {
     pub(crate) slot: u32,
     pub(crate) epoch: u32,
+    pub(crate) offset: i64,
     pub(crate) code: Code,
     pub(crate) text: String,
 }
@@ -91,13 +92,8 @@ impl Shared {
         made
     }
 
-    pub(crate) fn report_fault(&self, slot: u32, epoch: u32, code: Code, text: String) {
-        self.faults.lock().push(Fault {
-            slot,
-            epoch,
-            code,
-            text,
-        });
+    pub(crate) fn report_fault(&self, fault: Fault) {
+        self.faults.lock().push(fault);
         self.kick();
     }
 
