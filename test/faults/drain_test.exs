@@ -41,7 +41,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       release(held)
       await_progress(context)
 
-      for event <- [:revoked, :lost, :error],
+      for event <- [:revoked, :lost],
           do: refute_received({:telemetry, ^name, ^event, _, _})
 
       await_all_committed(context, Feed.stop(feed))

@@ -20,7 +20,7 @@ defmodule OffBroadwayRustKafka.OffsetGapsTest do
   defp assert_sound(history, kafka, topic, records) do
     {:ok, {low, high}} = TestClient.watermarks(client(kafka), topic, 0)
     gaps = Enum.to_list(low..(high - 1)) -- records
-    History.ask_produced(history, kafka, topic, 1, %{{topic, 0} => gaps})
+    History.ask_produced(history, kafka, topic, 1, %{0 => gaps})
     Checker.assert_sound!(history, at_end: :all_committed)
   end
 
@@ -146,10 +146,7 @@ defmodule OffBroadwayRustKafka.OffsetGapsTest do
         assert {progress.committed, progress.high_watermark} == {24, 24}
         assert stop(pipeline) == []
 
-        gaps =
-          for partition <- 0..1,
-              into: %{},
-              do: {{topic, partition}, Enum.to_list(0..23) -- records}
+        gaps = Map.new(0..1, &{&1, Enum.to_list(0..23) -- records})
 
         History.ask_produced(history, kafka, topic, 2, gaps)
         Checker.assert_sound!(history, at_end: :all_committed)
