@@ -164,8 +164,7 @@ impl Service {
             }
             Ok(_) => self.seek(&partition),
             Err(error) if error.code().is_some_and(is_not_fetched) => {
-                let anew = resumption(&partition).map(|position| (slot, epoch, position));
-                self.waiting_resets.extend(anew);
+                self.waiting_resets.push((slot, epoch, None));
             }
             Err(error) => {
                 self.report(error);
@@ -186,7 +185,7 @@ impl Service {
     /// Takes the policy's offset for a position that does not exist.
     pub(crate) fn apply_reset(&mut self, slot: u32, epoch: u32, result: Result<Position, Error>) {
         match result {
-            Ok(position) => self.waiting_resets.push((slot, epoch, position)),
+            Ok(position) => self.waiting_resets.push((slot, epoch, Some(position))),
             Err(error) => {
                 self.report(error);
                 if let Some(partition) = self.shared.partition(slot) {
@@ -207,22 +206,28 @@ impl Service {
         for (slot, epoch, position) in std::mem::take(&mut self.waiting_resets) {
             if let Some(partition) = self.shared.partition(slot) {
                 if self.is_held(&partition, epoch) {
-                    self.assign_anew(&partition, &position);
+                    self.assign_anew(&partition, position);
                 }
             }
         }
     }
 
-    /// Goes on at another offset. A seek does not recover from a position that does not exist; a
-    /// new assignment does, and with it comes a new epoch.
-    fn assign_anew(&self, partition: &Arc<Partition>, position: &Position) {
-        let from = {
+    /// Goes on at another offset, or where it was when librdkafka gave it up. A seek does not
+    /// recover from a position that does not exist; a new assignment does, and with another offset
+    /// comes a new epoch.
+    fn assign_anew(&self, partition: &Arc<Partition>, position: Option<Position>) {
+        let reset = position.map(|position| {
             let mut state = partition.lock();
             let from = state.cursor.tracker().map_or(-1, |tracker| tracker.next());
             state.cursor.assign(position.start, None);
             state.topic_id = position.topic_id;
-            from
-        };
+            Event::Reset {
+                topic: position.topic,
+                partition: position.partition,
+                from,
+                to: position.start,
+            }
+        });
         let protocol = self.rebalance.protocol();
         let again = match protocol {
             Protocol::Cooperative => vec![Arc::clone(partition)],
@@ -250,13 +255,9 @@ impl Service {
             .assign(protocol, &list)
             .unwrap_or_else(|error| self.report(error));
         self.shared.want_commit();
-        let topic = partition.topic.to_string();
-        self.shared.sink.event(Event::Reset {
-            topic,
-            partition: partition.partition,
-            from,
-            to: position.start,
-        });
+        if let Some(reset) = reset {
+            self.shared.sink.event(reset);
+        }
         self.resume();
     }
 
@@ -315,18 +316,6 @@ fn is_next(partition: &Partition, offset: i64) -> bool {
 /// we hear of it.
 fn is_not_fetched(code: Code) -> bool {
     code.is(RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE)
-}
-
-/// Where a partition that was given up begins again: at its oldest unacked record.
-fn resumption(partition: &Partition) -> Option<Position> {
-    let state = partition.lock();
-    Some(Position {
-        topic: partition.topic.to_string(),
-        partition: partition.partition,
-        topic_id: state.topic_id,
-        start: state.cursor.tracker()?.committable(),
-        committed: None,
-    })
 }
 
 fn is_idle(partition: &Partition) -> bool {

@@ -44,7 +44,7 @@ pub(crate) struct Service {
     pub(crate) lookup: Lookup,
     pub(crate) nudge: Nudge,
     /// Slot, epoch and position of resets that wait for the rebalance to be over.
-    pub(crate) waiting_resets: Vec<(u32, u32, Position)>,
+    pub(crate) waiting_resets: Vec<(u32, u32, Option<Position>)>,
     pub(crate) leaving: Option<Leaving>,
     stalls: Stalls,
     pub(crate) drain_timeout: Duration,
