@@ -126,8 +126,7 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
   defp flow(%{counted: counted}), do: await_count(counted, counted.() + 200)
 
   defp await_caught_up(%{kafka: kafka, topic: topic, history: history}, %{group: group}, since) do
-    ends = ends(kafka, topic, @partitions)
-    for {place, next} <- ends, do: History.produced(history, place, 0, next)
+    ends = record_produced(history, kafka, topic, @partitions)
     began = System.monotonic_time(:millisecond)
 
     await(2 * @heal_ms, fn ->

@@ -26,7 +26,7 @@ defmodule OffBroadwayRustKafka.Faults.ProcessTest do
     setup %{kafka: kafka, history: history} do
       topic = create_topic(kafka, @partitions)
       fill_big(kafka, topic, @partitions, @each)
-      History.ask_produced(history, kafka, topic, @partitions)
+      record_produced(history, kafka, topic, @partitions)
       {handle, counted} = counting()
       %{topic: topic, handle: handle, counted: counted}
     end
@@ -71,7 +71,7 @@ defmodule OffBroadwayRustKafka.Faults.ProcessTest do
     setup %{kafka: kafka, history: history} do
       topic = create_topic(kafka, @partitions)
       fill_big(kafka, topic, @partitions, @each)
-      History.ask_produced(history, kafka, topic, @partitions)
+      record_produced(history, kafka, topic, @partitions)
       %{topic: topic, group: random_name("group")}
     end
 

@@ -75,7 +75,7 @@ defmodule OffBroadwayRustKafka.Faults.StageCrashTest do
   defp start(%{kafka: kafka, history: history}, each, options) do
     topic = create_topic(kafka, @partitions)
     if each > 0, do: fill_big(kafka, topic, @partitions, each)
-    History.ask_produced(history, kafka, topic, @partitions)
+    record_produced(history, kafka, topic, @partitions)
     {handle, counted} = counting()
 
     pipeline =

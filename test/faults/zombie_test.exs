@@ -34,7 +34,7 @@ defmodule OffBroadwayRustKafka.Faults.ZombieTest do
     pipeline = TestPipeline.start(kafka, [topic], [handle: handle, producer: producer] ++ options)
     await_shared(pipeline)
     fill(kafka, topic, @partitions, @each)
-    History.ask_produced(history, kafka, topic, @partitions)
+    record_produced(history, kafka, topic, @partitions)
     await_handled(node, 50)
     :atomics.put(gate, 1, 0)
 
