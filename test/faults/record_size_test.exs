@@ -35,10 +35,11 @@ defmodule OffBroadwayRustKafka.RecordSizeTest do
   test "a record above receive.message.max.bytes is told with what to raise, and not passed over",
        %{kafka: kafka} do
     {kafka, topic} = large(kafka)
-    values = ["first", :binary.copy("x", 100_000), "last"]
+    values = ["first", :binary.copy("x", @mib), "last"]
     for value <- values, do: produce(kafka, topic, [value])
     group = random_name("group")
-    small = @small_fetch ++ ["receive.message.max.bytes": 20_000]
+    # Enough for the metadata of all topics that the suite has made.
+    small = @small_fetch ++ ["receive.message.max.bytes": 500_000]
 
     %{name: name} =
       pipeline = TestPipeline.start(kafka, [topic], group: group, producer: [config: small])
