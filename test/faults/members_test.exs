@@ -32,9 +32,9 @@ defmodule OffBroadwayRustKafka.Faults.MembersTest do
       IO.puts("#{protocol}: #{@seconds} s, seed #{seed}")
       own = Map.put(Members.context(kafka, @partitions), :producer, unquote(producer))
 
-      churn = Churn.start(own, seed)
-
+      # Before the members: a node is known to be up by what it has handled.
       feed = Feed.start(kafka, own.topic, @partitions, @feed_ms)
+      churn = Churn.start(own, seed)
       await_progress(own)
       quiet_from = System.os_time(:nanosecond)
       churn = Churn.pass(churn, @quiet_ms)
