@@ -91,11 +91,11 @@ const DEFAULTS: &[(&str, &str)] = &[
     // answers nothing would cost all partitions before anybody noticed.
     ("socket.timeout.ms", "30000"),
     ("socket.nagle.disable", "true"),
-    (METADATA_INTERVAL, "10000"),
+    METADATA_INTERVAL,
 ];
 
 // Five minutes by default: as long new partitions and topics would go unread.
-const METADATA_INTERVAL: &str = "topic.metadata.refresh.interval.ms";
+const METADATA_INTERVAL: (&str, &str) = ("topic.metadata.refresh.interval.ms", "10000");
 
 // KIP-848 leaves the assignor to the broker and refuses this property.
 const CLASSIC_DEFAULTS: &[(&str, &str)] =
@@ -139,15 +139,11 @@ impl Config {
 
     /// How often topics are looked at; `None` for once.
     pub(crate) fn metadata_interval(&self) -> Option<Duration> {
-        let given = self
-            .properties
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_str()));
-        let all: Vec<_> = DEFAULTS.iter().copied().chain(given).collect();
-        let (_, value) = all
-            .into_iter()
-            .rev()
-            .find(|(n, _)| *n == METADATA_INTERVAL)?;
+        let (name, default) = METADATA_INTERVAL;
+        let mut given = self.properties.iter().rev();
+        let value = given
+            .find(|(given, _)| given == name)
+            .map_or(default, |(_, value)| value);
         // Zero or negative, it is turned off.
         let millis = value.trim().parse().ok().filter(|millis| *millis > 0)?;
         Some(Duration::from_millis(millis))

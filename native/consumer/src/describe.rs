@@ -70,8 +70,7 @@ impl Client {
                 queue.ptr(),
             );
         }
-        let wait = timeout.saturating_add(GRACE).as_millis();
-        let wait = i32::try_from(wait).unwrap_or(i32::MAX);
+        let wait = millis(timeout.saturating_add(GRACE));
         // SAFETY: the queue is live; the event answered is destroyed once, after its last use.
         unsafe {
             let event = NonNull::new(rd::rd_kafka_queue_poll(queue.ptr(), wait))
@@ -118,13 +117,12 @@ impl Client {
                 ))?,
             }
         };
-        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the options are live; there is no buffer to write to. A value that is refused
         // leaves the default.
         unsafe {
             rd::rd_kafka_AdminOptions_set_request_timeout(
                 question.options.as_ptr(),
-                millis,
+                millis(timeout),
                 ptr::null_mut(),
                 0,
             );

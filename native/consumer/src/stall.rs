@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::deadline::after;
 use crate::event::{Event, Stalled};
 use crate::partition::{Flow, Partition};
 use crate::shared::Shared;
@@ -75,7 +76,7 @@ impl Stalls {
             epoch,
             offset,
             since: now,
-            tell_at: now + timeout,
+            tell_at: after(now, timeout),
         };
         let seen = self.oldest.entry(partition.slot).or_insert(fresh);
         if (seen.epoch, seen.offset) != (epoch, offset) {
@@ -84,7 +85,7 @@ impl Stalls {
         if now < seen.tell_at {
             return None;
         }
-        seen.tell_at = now + timeout;
+        seen.tell_at = after(now, timeout);
         Some(Stalled {
             topic: partition.topic.to_string(),
             partition: partition.partition,
