@@ -81,10 +81,16 @@ defmodule OffBroadwayRustKafka.Consumer do
     case start(config) do
       {:ok, consumer} ->
         :ets.insert(table, {:consumer, consumer})
-        context = Map.take(arg, [:name, :group_id])
-        state = Map.take(arg, [:table, :on_unacked, :shutdown_ms])
-        own = [consumer: consumer, context: context, log: Log.new(name)]
-        {:ok, struct!(__MODULE__, own ++ Map.to_list(state))}
+
+        {:ok,
+         %__MODULE__{
+           consumer: consumer,
+           context: Map.take(arg, [:name, :group_id]),
+           log: Log.new(name),
+           on_unacked: arg.on_unacked,
+           table: table,
+           shutdown_ms: arg.shutdown_ms
+         }}
 
       {:error, error} ->
         {:stop, Error.from_native(error)}

@@ -9,12 +9,14 @@ defmodule OffBroadwayRustKafka.InFlight do
   # A `partition_by` of the user's own may spread one partition over all processors, or all batch
   # processors.
 
+  alias OffBroadwayRustKafka.Stages
+
   @spec default(keyword()) :: pos_integer()
   def default(broadway) do
     [{_, processor} | _] = broadway[:processors]
     batches = for {_, batcher} <- Keyword.get(broadway, :batchers, []), do: batches(batcher)
     demand = Keyword.get(processor, :max_demand, 10)
-    others = (concurrency(processor, System.schedulers_online() * 2) - 1) * demand
+    others = (Stages.processors(processor) - 1) * demand
 
     if processor[:partition_by],
       do: max(2 * (demand + others) + Enum.sum(batches), 1),
@@ -23,12 +25,9 @@ defmodule OffBroadwayRustKafka.InFlight do
 
   @spec batches(keyword()) :: pos_integer()
   defp batches(batcher) do
-    processors = if batcher[:partition_by], do: concurrency(batcher, 1), else: 1
+    processors = if batcher[:partition_by], do: Stages.batch_processors(batcher), else: 1
     2 * processors * batch_size(batcher)
   end
-
-  @spec concurrency(keyword(), pos_integer()) :: pos_integer()
-  defp concurrency(stage, default), do: Keyword.get(stage, :concurrency, default)
 
   @spec batch_size(keyword()) :: pos_integer()
   defp batch_size(batcher) do

@@ -64,9 +64,7 @@ defmodule OffBroadwayRustKafka.Log do
   end
 
   defp line({:reset, topic, partition, from, to}) do
-    {:warning,
-     "offset #{from} of #{topic}/#{partition} does not exist, " <>
-       "it goes on at #{to}"}
+    {:warning, "offset #{from} of #{topic}/#{partition} does not exist, it goes on at #{to}"}
   end
 
   defp line({:error, error}) do

@@ -214,8 +214,8 @@ defmodule OffBroadwayRustKafka.Options do
     do: {:error, "expected #{unit} between #{min} and #{max}, got: #{inspect(value)}"}
 
   @doc false
-  @spec timeout(term()) :: {:ok, pos_integer() | :infinity} | {:error, String.t()}
-  def timeout(:infinity), do: {:ok, :infinity}
+  @spec timeout(term()) :: {:ok, pos_integer() | nil} | {:error, String.t()}
+  def timeout(:infinity), do: {:ok, nil}
 
   def timeout(value) do
     with {:error, _} <- integer(value, 1, @day, "milliseconds") do
@@ -227,13 +227,13 @@ defmodule OffBroadwayRustKafka.Options do
   @doc false
   @spec instance_id(term()) :: {:ok, String.t()} | {:error, String.t()}
   def instance_id(id) do
-    if is_binary(id) and id =~ ~r/\A[a-zA-Z0-9._-]{1,249}\z/ and id not in [".", ".."],
-      do: {:ok, id},
-      else: {:error, "expected a name of 1 to 249 letters, digits, '.', '_' and '-', " <> got(id)}
+    if Topics.name?(id) do
+      {:ok, id}
+    else
+      {:error,
+       "expected a name of 1 to 249 letters, digits, '.', '_' and '-', got: #{inspect(id)}"}
+    end
   end
-
-  @spec got(term()) :: String.t()
-  defp got(term), do: "got: #{inspect(term)}"
 
   @spec build(keyword()) :: t()
   defp build(options) do
@@ -246,7 +246,7 @@ defmodule OffBroadwayRustKafka.Options do
       commit_interval: options[:commit_interval],
       drain_timeout: options[:drain_timeout],
       max_in_flight: options[:max_in_flight],
-      unacked_timeout: with(:infinity <- options[:unacked_timeout], do: nil),
+      unacked_timeout: options[:unacked_timeout],
       on_unacked: options[:on_unacked],
       properties: membership(options) ++ options[:config]
     }

@@ -18,16 +18,26 @@ defmodule OffBroadwayRustKafka.Stages do
   def names(module, broadway) do
     processors =
       for {key, stage} <- broadway[:processors],
-          index <- indexes(stage, System.schedulers_online() * 2),
+          index <- 0..(processors(stage) - 1),
           do: "Processor_#{key}_#{index}"
 
     batchers =
       for {key, stage} <- Keyword.get(broadway, :batchers, []),
-          base <- ["Batcher_#{key}" | batch_processors(key, stage)],
+          base <- ["Batcher_#{key}" | batch_processor_names(key, stage)],
           do: base
 
     for base <- processors ++ batchers, do: name(module, broadway[:name], base)
   end
+
+  @doc false
+  # How many there are: Broadway fills in its defaults when the producer has spoken already.
+  @spec processors(keyword()) :: pos_integer()
+  def processors(options),
+    do: Keyword.get(options, :concurrency, System.schedulers_online() * 2)
+
+  @doc false
+  @spec batch_processors(keyword()) :: pos_integer()
+  def batch_processors(options), do: Keyword.get(options, :concurrency, 1)
 
   @spec new([GenServer.name()]) :: t()
   def new(names), do: %__MODULE__{names: names}
@@ -79,12 +89,9 @@ defmodule OffBroadwayRustKafka.Stages do
     end
   end
 
-  @spec batch_processors(atom(), keyword()) :: [String.t()]
-  defp batch_processors(key, stage),
-    do: for(index <- indexes(stage, 1), do: "BatchProcessor_#{key}_#{index}")
-
-  @spec indexes(keyword(), pos_integer()) :: Range.t()
-  defp indexes(stage, default), do: 0..(Keyword.get(stage, :concurrency, default) - 1)
+  @spec batch_processor_names(atom(), keyword()) :: [String.t()]
+  defp batch_processor_names(key, stage),
+    do: for(index <- 0..(batch_processors(stage) - 1), do: "BatchProcessor_#{key}_#{index}")
 
   @spec name(module(), Broadway.name(), String.t()) :: GenServer.name()
   defp name(module, broadway, base) do

@@ -50,18 +50,18 @@ defmodule OffBroadwayRustKafka.Telemetry do
   @doc false
   @spec emit(Native.event(), map()) :: :ok
   def emit({:assigned, partitions}, context) do
-    partitions = partitions(partitions, :start_offset)
+    partitions = partitions(partitions, [:start_offset])
     execute(:assigned, %{count: length(partitions)}, context, %{partitions: partitions})
   end
 
   def emit({:revoked, partitions, drain_ms}, context) do
-    partitions = partitions(partitions, :unacked)
+    partitions = partitions(partitions, [:unacked])
     measurements = Map.put(left(partitions), :drain_ms, drain_ms)
     execute(:revoked, measurements, context, %{partitions: partitions})
   end
 
   def emit({:lost, partitions}, context) do
-    partitions = partitions(partitions, :unacked)
+    partitions = partitions(partitions, [:unacked])
     execute(:lost, left(partitions), context, %{partitions: partitions})
   end
 
@@ -76,26 +76,15 @@ defmodule OffBroadwayRustKafka.Telemetry do
   end
 
   def emit({:stalled, stalled}, context) do
-    partitions =
-      for {topic, partition, slot, epoch, offset, in_flight, age_ms} <- stalled do
-        %{topic: topic, partition: partition, slot: slot, epoch: epoch}
-        |> Map.merge(%{offset: offset, in_flight: in_flight, age_ms: age_ms})
-      end
-
+    partitions = partitions(stalled, [:offset, :in_flight, :age_ms])
     age_ms = partitions |> Enum.map(& &1.age_ms) |> Enum.max()
     measurements = %{count: length(partitions), age_ms: age_ms}
     execute(:stalled, measurements, context, %{partitions: partitions})
   end
 
   def emit({:redelivered, again}, context) do
-    partitions =
-      for {topic, partition, slot, epoch, offset, count} <- again do
-        %{topic: topic, partition: partition, slot: slot, epoch: epoch}
-        |> Map.merge(%{offset: offset, count: count})
-      end
-
-    count = partitions |> Enum.map(& &1.count) |> Enum.sum()
-    execute(:redelivered, %{count: count}, context, %{partitions: partitions})
+    partitions = partitions(again, [:offset, :count])
+    execute(:redelivered, %{count: sum(partitions, :count)}, context, %{partitions: partitions})
   end
 
   def emit({:reset, topic, partition, from, to}, context) do
@@ -112,15 +101,18 @@ defmodule OffBroadwayRustKafka.Telemetry do
   defp execute(name, measurements, context, metadata),
     do: :telemetry.execute([@prefix, name], measurements, Map.merge(context, metadata))
 
-  @spec partitions([tuple()], :start_offset | :unacked) :: [map()]
-  defp partitions(partitions, last) do
-    for {topic, partition, slot, epoch, value} <- partitions do
-      %{last => value, topic: topic, partition: partition, slot: slot, epoch: epoch}
-    end
+  # Tuples that begin alike, and go on with these.
+  @spec partitions([tuple()], [atom()]) :: [map()]
+  defp partitions(tuples, rest) do
+    keys = [:topic, :partition, :slot, :epoch | rest]
+    for tuple <- tuples, do: keys |> Enum.zip(Tuple.to_list(tuple)) |> Map.new()
   end
 
   @spec left([map()]) :: map()
   defp left(partitions) do
-    %{count: length(partitions), unacked: partitions |> Enum.map(& &1.unacked) |> Enum.sum()}
+    %{count: length(partitions), unacked: sum(partitions, :unacked)}
   end
+
+  @spec sum([map()], atom()) :: non_neg_integer()
+  defp sum(partitions, key), do: partitions |> Enum.map(& &1[key]) |> Enum.sum()
 end

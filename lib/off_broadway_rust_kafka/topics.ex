@@ -33,6 +33,12 @@ defmodule OffBroadwayRustKafka.Topics do
        "got: #{inspect(policy)}"}
   end
 
+  @doc false
+  # Kafka's own rule, for topics and for instance ids.
+  @spec name?(term()) :: boolean()
+  def name?(name),
+    do: is_binary(name) and name =~ ~r/\A[A-Za-z0-9._-]{1,249}\z/ and name not in [".", ".."]
+
   @spec each([term()]) :: {:ok, [topic()]} | {:error, String.t()}
   defp each(topics) do
     results = Enum.map(topics, &topic/1)
@@ -45,7 +51,7 @@ defmodule OffBroadwayRustKafka.Topics do
 
   @spec topic(term()) :: {:ok, topic()} | {:error, String.t()}
   defp topic(name) when is_binary(name) do
-    if name =~ ~r/\A[A-Za-z0-9._-]{1,249}\z/ and name not in [".", ".."] do
+    if name?(name) do
       {:ok, {name, nil}}
     else
       {:error,
