@@ -87,10 +87,7 @@ defmodule OffBroadwayRustKafka.ProxyTest do
   end
 
   test "a reset is one, at both ends" do
-    {listener, port} = listen()
-    proxy = proxy(port)
-    client = connect(proxy)
-    {:ok, server} = :gen_tcp.accept(listener, @soon)
+    {proxy, client, server} = connected()
     Proxy.reset(proxy, 1.0)
     :ok = :gen_tcp.send(client, "hello")
     assert :gen_tcp.recv(client, 0, @soon) == {:error, :econnreset}
@@ -128,20 +125,14 @@ defmodule OffBroadwayRustKafka.ProxyTest do
   end
 
   test "a half-open connection is not told that the other end has gone" do
-    {listener, port} = listen()
-    proxy = proxy(port)
-    client = connect(proxy)
-    {:ok, server} = :gen_tcp.accept(listener, @soon)
+    {proxy, client, server} = connected()
     Proxy.half_open(proxy)
     :gen_tcp.close(server)
     assert :gen_tcp.recv(client, 0, @while) == {:error, :timeout}
   end
 
   test "what was under way when a connection became half open is gone" do
-    {listener, port} = listen()
-    proxy = proxy(port)
-    client = connect(proxy)
-    {:ok, server} = :gen_tcp.accept(listener, @soon)
+    {proxy, client, server} = connected()
     Proxy.latency(proxy, @while)
     :ok = :gen_tcp.send(client, "hello")
     Proxy.half_open(proxy)
@@ -185,6 +176,15 @@ defmodule OffBroadwayRustKafka.ProxyTest do
   end
 
   # Sends it all while what comes back is read.
+  # A client that has its way through a proxy, and the other end of it.
+  defp connected do
+    {listener, port} = listen()
+    proxy = proxy(port)
+    client = connect(proxy)
+    {:ok, server} = :gen_tcp.accept(listener, @soon)
+    {proxy, client, server}
+  end
+
   defp exchange(socket, data) do
     sender = Task.async(fn -> :gen_tcp.send(socket, data) end)
     {:ok, back} = :gen_tcp.recv(socket, byte_size(data), @soon)

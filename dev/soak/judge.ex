@@ -3,7 +3,7 @@ defmodule Soak.Judge do
   # What came of a round. A partition is *stuck* that is not committed to its end in time, when
   # nothing is wrong any more; a record is *lost* that the group went past and nobody handled.
 
-  alias OffBroadwayRustKafka.{Checker, History, Kafka, TestClient}
+  alias OffBroadwayRustKafka.{Checker, History, Kafka}
   alias OffBroadwayRustKafka.Checker.Violation
   alias OffBroadwayRustKafka.History.Spans
   alias Soak.{Load, World}
@@ -28,23 +28,12 @@ defmodule Soak.Judge do
   @doc "Waits until all is committed, for so many seconds, and returns what is not."
   @spec await_end(World.t(), seconds :: pos_integer()) :: {World.t(), stuck()}
   def await_end(world, seconds) do
-    ends = for place <- Kafka.all(world.topic, world.partitions), do: {place, next(world, place)}
+    ends = Kafka.ends(world.kafka, world.topic, world.partitions, @leader_ms)
     for {place, next} <- ends, do: History.produced(world.history, place, 0, next)
     await_end(world, ends, now() + seconds * 1000)
   end
 
-  # The client that asks may not know yet who leads.
-  @spec next(World.t(), History.place()) :: non_neg_integer()
-  defp next(world, {topic, partition}) do
-    Kafka.await(@leader_ms, fn ->
-      case TestClient.watermarks(Kafka.client(world.kafka), topic, partition) do
-        {:ok, {_, next}} -> next
-        {:error, error} -> {:not_yet, Exception.message(error)}
-      end
-    end)
-  end
-
-  @spec await_end(World.t(), [{History.place(), non_neg_integer()}], integer()) ::
+  @spec await_end(World.t(), Kafka.offsets(), integer()) ::
           {World.t(), stuck()}
   defp await_end(world, ends, deadline) do
     committed = Kafka.committed(world.kafka, world.group, world.topic, world.partitions)

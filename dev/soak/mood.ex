@@ -2,6 +2,8 @@ defmodule Soak.Mood do
   @moduledoc false
   # How the handlers of a pipeline are: told while it runs, read for each record.
 
+  alias OffBroadwayRustKafka.Kafka
+
   @type t :: :atomics.atomics_ref()
 
   @pause 1
@@ -37,8 +39,8 @@ defmodule Soak.Mood do
   @doc "For a handler, of each record."
   @spec work(t()) :: :ok
   def work(mood) do
-    wait(:atomics.get(mood, @pause))
-    if :atomics.get(mood, @hang) > 0, do: wait(:atomics.exchange(mood, @hang, 0))
+    Kafka.pass(:atomics.get(mood, @pause))
+    if :atomics.get(mood, @hang) > 0, do: Kafka.pass(:atomics.exchange(mood, @hang, 0))
     await_open(mood)
   end
 
@@ -52,20 +54,10 @@ defmodule Soak.Mood do
   @spec await_open(t()) :: :ok
   defp await_open(mood) do
     if :atomics.get(mood, @closed) == 1 do
-      wait(@look_ms)
+      Kafka.pass(@look_ms)
       await_open(mood)
     else
       :ok
-    end
-  end
-
-  @spec wait(non_neg_integer()) :: :ok
-  defp wait(0), do: :ok
-
-  defp wait(ms) do
-    receive do
-    after
-      ms -> :ok
     end
   end
 end

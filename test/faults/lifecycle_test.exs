@@ -103,12 +103,7 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
       supervisor = Process.whereis(:"#{pipeline.name}.Broadway.Supervisor")
 
       if rem(n, 2) == 0 do
-        {_, consumer, _, _} =
-          supervisor
-          |> Supervisor.which_children()
-          |> List.keyfind(OffBroadwayRustKafka.Consumer, 0)
-
-        Process.exit(consumer, :kill)
+        pipeline |> consumer() |> Process.exit(:kill)
         await_assigned(pipeline, @partitions)
         stop_pipeline(pipeline)
       else
@@ -194,14 +189,6 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
       _ -> forget()
     after
       0 -> true
-    end
-  end
-
-  # The passing of time is what is varied here.
-  defp pass(ms) do
-    receive do
-    after
-      ms -> :ok
     end
   end
 end

@@ -151,12 +151,7 @@ defmodule OffBroadwayRustKafka.NetworkTest do
   defp await_all_go_on(pipeline, kafka, topic, limit \\ @recover_ms) do
     from = now()
 
-    ends =
-      for {_, partition} = at <- all(topic, @partitions), into: %{} do
-        {:ok, {_, next}} = TestClient.watermarks(client(kafka), topic, partition)
-        {at, next}
-      end
-
+    ends = ends(kafka, topic, @partitions)
     await_beyond(pipeline, ends, from + 2 * limit)
     ms = now() - from
     assert ms < limit

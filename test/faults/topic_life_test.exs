@@ -23,6 +23,18 @@ defmodule OffBroadwayRustKafka.TopicLifeTest do
 
   defp delete(kafka, topic), do: :ok = TestClient.delete_topic(client(kafka), topic)
 
+  # A topic that is gone just now, and the pipeline that has handled its ten records.
+  defp deleted_after_ten(kafka, group) do
+    topic = create_topic(kafka, 1)
+    pipeline = start(kafka, [topic], group)
+    await_committed(kafka, pipeline.group, each(topic, 1, 0), @noticed_ms)
+    fill(kafka, topic, 1, 10)
+    await_committed(kafka, pipeline.group, each(topic, 1, 10), @noticed_ms)
+    assert length(handled_so_far(pipeline)) == 10
+    delete(kafka, topic)
+    {topic, pipeline}
+  end
+
   # librdkafka calls partitions of a deleted topic lost, in a classic group.
   defp await_given_up(%{name: name} = pipeline, topic) do
     assert_receive {:telemetry, ^name, event, measurements, %{partitions: partitions}}
@@ -75,13 +87,7 @@ defmodule OffBroadwayRustKafka.TopicLifeTest do
         kafka: kafka,
         group: group
       } do
-        topic = create_topic(kafka, 1)
-        pipeline = start(kafka, [topic], group)
-        await_committed(kafka, pipeline.group, each(topic, 1, 0), @noticed_ms)
-        fill(kafka, topic, 1, 10)
-        await_committed(kafka, pipeline.group, each(topic, 1, 10), @noticed_ms)
-        assert length(handled_so_far(pipeline)) == 10
-        delete(kafka, topic)
+        {topic, pipeline} = deleted_after_ten(kafka, group)
         await_given_up(pipeline, topic)
         ^topic = create_topic(kafka, 1, name: topic)
         fill(kafka, topic, 1, 5)
@@ -93,13 +99,7 @@ defmodule OffBroadwayRustKafka.TopicLifeTest do
       for {than, count} <- [{"fewer", 5}, {"more", 20}] do
         test "a topic that is deleted and at once created again, with #{than} records, is read from its first",
              %{kafka: kafka, group: group} do
-          topic = create_topic(kafka, 1)
-          pipeline = start(kafka, [topic], group)
-          await_committed(kafka, pipeline.group, each(topic, 1, 0), @noticed_ms)
-          fill(kafka, topic, 1, 10)
-          await_committed(kafka, pipeline.group, each(topic, 1, 10), @noticed_ms)
-          assert length(handled_so_far(pipeline)) == 10
-          delete(kafka, topic)
+          {topic, pipeline} = deleted_after_ten(kafka, group)
           ^topic = create_topic(kafka, 1, name: topic)
           fill(kafka, topic, 1, unquote(count))
           await_handled(pipeline, topic, unquote(count))

@@ -148,15 +148,6 @@ defmodule OffBroadwayRustKafka.FailureTest do
     assert consumer(pipeline) != consumer
   end
 
-  defp consumer(%{name: name}) do
-    {_, pid, _, _} =
-      :"#{name}.Broadway.Supervisor"
-      |> Supervisor.which_children()
-      |> List.keyfind(OffBroadwayRustKafka.Consumer, 0)
-
-    pid
-  end
-
   defp failed_so_far(%{name: name} = pipeline) do
     receive do
       {:failed, ^name, messages} -> messages ++ failed_so_far(pipeline)

@@ -66,12 +66,4 @@ defmodule OffBroadwayRustKafka.IdleTest do
 
   defp producers(pipeline),
     do: for(name <- Broadway.producer_names(pipeline.name), do: {name, nil})
-
-  # The passing of time is what is measured here.
-  defp pass(ms) do
-    receive do
-    after
-      ms -> :ok
-    end
-  end
 end

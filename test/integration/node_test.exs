@@ -83,13 +83,7 @@ defmodule OffBroadwayRustKafka.NodeTest do
   end
 
   defp await_end(kafka, group, topic) do
-    ends =
-      for {_, partition} = at <- all(topic, @partitions), into: %{} do
-        {:ok, {_, high}} = TestClient.watermarks(client(kafka), topic, partition)
-        {at, high}
-      end
-
-    await_committed(kafka, group, ends, 60_000)
+    await_committed(kafka, group, ends(kafka, topic, @partitions), 60_000)
   end
 
   defp terminate(kafka, topic, options, start) do

@@ -70,17 +70,11 @@ defmodule OffBroadwayRustKafka.UnackedTest do
     fill(kafka, topic, 1, 10)
     %{name: name} = pipeline = forgetful(kafka, topic, on_unacked: :stop)
     supervisor = Process.whereis(:"#{name}.Broadway.Supervisor")
-    [{_, consumer, _, _}] = consumers(supervisor)
-    monitor = Process.monitor(consumer)
+    monitor = pipeline |> consumer() |> Process.monitor()
     assert_receive {:DOWN, ^monitor, _, _, %{code: :unacked_timeout, topic: ^topic}}, 10_000
     await_committed(kafka, pipeline.group, each(topic, 1, 10))
     assert Process.whereis(:"#{name}.Broadway.Supervisor") == supervisor
     assert_complete(handled_so_far(pipeline), [{topic, 0}], 10)
-  end
-
-  defp consumers(supervisor) do
-    for {OffBroadwayRustKafka.Consumer, _, _, _} = child <- Supervisor.which_children(supervisor),
-        do: child
   end
 
   test "a handler that hangs is told, and its late ack counts", %{kafka: kafka} do

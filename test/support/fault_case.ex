@@ -6,7 +6,7 @@ defmodule OffBroadwayRustKafka.FaultCase do
 
   use ExUnit.CaseTemplate
 
-  alias OffBroadwayRustKafka.{Checker, Consumer, History, Kafka, TestClient, TestPipeline}
+  alias OffBroadwayRustKafka.{Checker, History, Kafka, TestPipeline}
 
   @await_ms 120_000
   @chunk 20_000
@@ -105,18 +105,6 @@ defmodule OffBroadwayRustKafka.FaultCase do
     end
   end
 
-  @doc "The process that owns the group member of a pipeline."
-  @spec consumer(TestPipeline.t()) :: pid()
-  def consumer(%{name: name}) do
-    Kafka.await(@await_ms, fn ->
-      with supervisor when supervisor != nil <- Process.whereis(:"#{name}.Broadway.Supervisor"),
-           children = Supervisor.which_children(supervisor),
-           {_, pid, _, _} when is_pid(pid) <- List.keyfind(children, Consumer, 0),
-           do: pid,
-           else: (_ -> {:not_yet, "there is no consumer"})
-    end)
-  end
-
   @doc """
   Waits until all of a topic is committed, records what the brokers say, stops the pipelines and
   checks the history: its report.
@@ -143,21 +131,8 @@ defmodule OffBroadwayRustKafka.FaultCase do
   @doc "Records what a topic has, none of which is gone: the end of every partition."
   @spec record_produced(History.t(), Kafka.t(), String.t(), pos_integer()) :: Kafka.offsets()
   def record_produced(history, kafka, topic, partitions) do
-    ends = ends(kafka, topic, partitions)
+    ends = Kafka.ends(kafka, topic, partitions)
     for {place, next} <- ends, do: History.produced(history, place, 0, next)
     ends
-  end
-
-  @doc "The end of every partition, as the brokers say, who may have to agree on it first."
-  @spec ends(Kafka.t(), String.t(), pos_integer()) :: Kafka.offsets()
-  def ends(kafka, topic, partitions) do
-    for {_, partition} = place <- Kafka.all(topic, partitions), into: %{} do
-      Kafka.await(@await_ms, fn ->
-        case TestClient.watermarks(Kafka.client(kafka), topic, partition) do
-          {:ok, {_, high}} -> {place, high}
-          {:error, error} -> {:not_yet, inspect(error)}
-        end
-      end)
-    end
   end
 end

@@ -19,6 +19,7 @@ defmodule OffBroadwayRustKafka.Kafka do
   @type offsets :: %{{topic :: String.t(), partition :: non_neg_integer()} => integer() | nil}
 
   @await_ms 15_000
+  @ends_ms 120_000
   @poll_ms 20
 
   @doc "The brokers of KAFKA_BROKERS, or the mock cluster of the suite."
@@ -99,6 +100,21 @@ defmodule OffBroadwayRustKafka.Kafka do
     end)
   end
 
+  @doc "The end of every partition, as the brokers say, who may have to agree on it first."
+  @spec ends(t(), String.t(), pos_integer(), timeout_ms :: pos_integer()) :: %{
+          {String.t(), non_neg_integer()} => non_neg_integer()
+        }
+  def ends(kafka, topic, partitions, timeout \\ @ends_ms) do
+    for {_, partition} = place <- all(topic, partitions), into: %{} do
+      await(timeout, fn ->
+        case TestClient.watermarks(client(kafka), topic, partition) do
+          {:ok, {_, next}} -> {place, next}
+          {:error, error} -> {:not_yet, Exception.message(error)}
+        end
+      end)
+    end
+  end
+
   @doc "The same offset in every partition of a topic."
   @spec each(String.t(), partitions :: pos_integer(), offset) :: %{
           {String.t(), non_neg_integer()} => offset
@@ -120,10 +136,17 @@ defmodule OffBroadwayRustKafka.Kafka do
     with {:not_yet, why} <- ask.() do
       if System.monotonic_time(:millisecond) >= deadline, do: flunk("waited in vain: " <> why)
 
-      receive do
-      after
-        @poll_ms -> await_until(deadline, ask)
-      end
+      pass(@poll_ms)
+      await_until(deadline, ask)
+    end
+  end
+
+  @doc "Lets time pass, for tests that are about that."
+  @spec pass(non_neg_integer()) :: :ok
+  def pass(ms) do
+    receive do
+    after
+      ms -> :ok
     end
   end
 

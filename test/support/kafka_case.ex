@@ -5,9 +5,10 @@ defmodule OffBroadwayRustKafka.KafkaCase do
 
   use ExUnit.CaseTemplate
 
-  alias OffBroadwayRustKafka.{Kafka, TestPipeline}
+  alias OffBroadwayRustKafka.{Consumer, Kafka, TestPipeline}
 
   @await_ms 15_000
+  @consumer_ms 120_000
 
   @type place :: {topic :: String.t(), partition :: non_neg_integer()}
 
@@ -61,6 +62,18 @@ defmodule OffBroadwayRustKafka.KafkaCase do
   @doc "Waits until the pipeline was assigned `count` partitions in all, and returns their starts."
   @spec await_assigned(TestPipeline.t(), pos_integer()) :: %{place() => integer()}
   def await_assigned(pipeline, count), do: await_assigned(pipeline.name, count, %{}, deadline())
+
+  @doc "The process that owns the group member of a pipeline."
+  @spec consumer(TestPipeline.t()) :: pid()
+  def consumer(%{name: name}) do
+    Kafka.await(@consumer_ms, fn ->
+      with supervisor when supervisor != nil <- Process.whereis(:"#{name}.Broadway.Supervisor"),
+           children = Supervisor.which_children(supervisor),
+           {_, pid, _, _} when is_pid(pid) <- List.keyfind(children, Consumer, 0),
+           do: pid,
+           else: (_ -> {:not_yet, "there is no consumer"})
+    end)
+  end
 
   @doc "Stops the pipeline as a user would, and returns what it handled since last asked."
   @spec stop(TestPipeline.t()) :: [Broadway.Message.t()]
