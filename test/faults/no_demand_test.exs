@@ -100,10 +100,8 @@ defmodule OffBroadwayRustKafka.NoDemandTest do
     most = max(most, Resources.resident_kb(node.pid))
 
     if now() < until do
-      receive do
-      after
-        100 -> watch(node, until, most)
-      end
+      pass(100)
+      watch(node, until, most)
     else
       most
     end

@@ -59,12 +59,7 @@ defmodule OffBroadwayRustKafka.FaultsTest do
   end
 
   # A mock group meets within its session, less a second.
-  defp await_rebalance do
-    receive do
-    after
-      1_000 -> :ok
-    end
-  end
+  defp await_rebalance, do: pass(1_000)
 
   describe "requests that fail for a while" do
     # Fetch, OffsetCommit, OffsetFetch, Heartbeat; and the errors that brokers answer them with.

@@ -182,12 +182,7 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
   end
 
   # So long that the members have met: a mock group waits the session out, less a second.
-  defp await_rebalance do
-    receive do
-    after
-      1_500 -> :ok
-    end
-  end
+  defp await_rebalance, do: pass(1_500)
 
   test "a lost assignment is told, given up without a commit, and taken again" do
     kafka = own()

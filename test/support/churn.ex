@@ -129,10 +129,8 @@ defmodule OffBroadwayRustKafka.Churn do
   # Now and then something takes long.
   @spec work(Broadway.Message.t()) :: Broadway.Message.t()
   defp work(%{metadata: %{offset: offset, partition: partition}} = message) do
-    receive do
-    after
-      if(:erlang.phash2({offset, partition}, 100) == 0, do: 5, else: 0) -> message
-    end
+    Kafka.pass(if(:erlang.phash2({offset, partition}, 100) == 0, do: 5, else: 0))
+    message
   end
 
   @spec leave(t()) :: t()

@@ -176,11 +176,7 @@ defmodule OffBroadwayRustKafka.TestNode do
     def handle_batch(_batcher, messages, _info, _context), do: messages
 
     defp work(%{metadata: %{topic: topic, partition: partition, offset: offset}}, context) do
-      receive do
-      after
-        context.pause -> :ok
-      end
-
+      Kafka.pass(context.pause)
       :ok = :file.write(file(context.dir), "#{topic} #{partition} #{offset}\n")
     end
 
