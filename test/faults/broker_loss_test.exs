@@ -10,6 +10,8 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
   # From the heal until what was there then is committed. Mostly librdkafka's own pauses between
   # attempts to connect, which grow to ten seconds.
   @heal_ms 30_000
+  # Whether one is executed too late is chance.
+  @late_commits 5
 
   setup %{kafka: kafka} do
     topic = create_topic(kafka, @partitions, replication: 3)
@@ -74,6 +76,40 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
     end)
   end
 
+  # While followers are stopped nothing is committed, and the coordinator answers nothing. Librdkafka
+  # gives up connections then; what it had sent on them may be executed after what it sent later.
+  test "a commit that is executed late moves nobody back", context do
+    %{kafka: kafka, topic: topic} = context
+    group = Kafka.random_name("group")
+    fill_big(kafka, topic, @partitions, 15_000)
+
+    slowly = fn message ->
+      pass(1)
+      context.handle.(message)
+    end
+
+    options = [group: group, producer: [group_protocol: :consumer, commit_interval: 0]]
+
+    for _ <- 1..@late_commits do
+      %{name: name} = pipeline = start(%{context | handle: slowly}, options)
+      await_assigned(pipeline, @partitions)
+      flow(context)
+      followers = Brokers.ids() -- [Brokers.coordinator(group)]
+
+      during(context, "brokers #{inspect(followers)} are paused", fn ->
+        Enum.each(followers, &Brokers.pause/1)
+        assert_receive {:telemetry, ^name, :commit_failed, _, _}, 8_000
+        stop = Task.async(fn -> Broadway.stop(name) end)
+        pass(Enum.random(300..1_000))
+        Enum.each(followers, &Brokers.resume/1)
+        Task.await(stop, 30_000)
+      end)
+    end
+
+    last = start(context, options)
+    assert_all_committed(context, [last], topic, @partitions, order: true)
+  end
+
   # Left to the seed, as these take long.
   defp either_protocol do
     protocol = Enum.random([:classic, :consumer])
@@ -84,14 +120,7 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
   # Harm is done while records come and go; after it the pipeline goes on by itself, and was never
   # anything else than one member that handles each record once and in order.
   defp run(%{kafka: kafka, topic: topic} = context, producer, harm) do
-    pipeline =
-      TestPipeline.start(kafka, [topic],
-        history: context.history,
-        tell: false,
-        handle: context.handle,
-        producer: producer
-      )
-
+    pipeline = start(context, producer: producer)
     await_assigned(pipeline, @partitions)
     source = Source.start(kafka, topic, @partitions)
     flow(context)
@@ -101,6 +130,11 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
     options = [order: true, stall: @heal_ms]
     report = assert_all_committed(context, [pipeline], topic, @partitions, options)
     assert report.members == 1
+  end
+
+  defp start(%{kafka: kafka, topic: topic} = context, options) do
+    own = [history: context.history, tell: false, handle: context.handle]
+    TestPipeline.start(kafka, [topic], own ++ options)
   end
 
   defp while_down(context, broker, fun) do

@@ -73,6 +73,11 @@ impl Code {
         )
     }
 
+    /// Whether it is librdkafka's own, for want of an answer from a broker.
+    pub(crate) fn is_local(self) -> bool {
+        (self.0 as i32) < 0
+    }
+
     /// Whether the broker no longer takes us for the member that owns the partitions.
     pub(crate) fn is_fenced(self) -> bool {
         use RDKafkaRespErr::*;

@@ -23,6 +23,19 @@ pub(crate) struct Commits {
     // When the last commit was sent, if the broker did not take us for its member, or all that is
     // left of it is of topics that are deleted.
     refused: Option<Instant>,
+    trust: Trust,
+}
+
+/// Librdkafka sends again, on a new connection, what a broker leaves unanswered for a second. What
+/// it sent before may lie with the broker until that goes on, and be executed after what came later:
+/// whoever is next would begin too early. So after a commit that failed or took long, the next one
+/// that succeeds is sent again before it counts.
+enum Trust {
+    Full,
+    /// An earlier commit may be executed yet.
+    Doubt,
+    /// What was sent last is sent again.
+    Again,
 }
 
 struct UnderWay {
@@ -31,6 +44,7 @@ struct UnderWay {
     since: Instant,
 }
 
+const LATE: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,6 +57,7 @@ impl Commits {
             retry_at: None,
             pause: FIRST_PAUSE,
             refused: None,
+            trust: Trust::Full,
         }
     }
 
@@ -123,6 +138,12 @@ impl Commits {
         let Some(UnderWay { mut sent, since }) = self.under_way.take() else {
             return;
         };
+        let latency = now.saturating_duration_since(since);
+        let sure = match self.trust {
+            Trust::Full => latency < LATE,
+            Trust::Doubt => false,
+            Trust::Again => true,
+        };
         let mut failed: HashMap<Code, Vec<Offset>> = HashMap::new();
         let mut committed = Vec::new();
         // The whole request's code counts where no partition has one of its own.
@@ -140,7 +161,7 @@ impl Commits {
             match entry.error.or(whole) {
                 Some(code) => failed.entry(code).or_default().push(at),
                 None => {
-                    if let Some(partition) = shared.partition(slot) {
+                    if let Some(partition) = shared.partition(slot).filter(|_| sure) {
                         partition.lock().cursor.confirm(epoch, offset);
                     }
                     committed.push(at);
@@ -162,14 +183,16 @@ impl Commits {
             failed.entry(code).or_default().extend(rest);
         }
         if !committed.is_empty() {
-            shared.sink.event(Event::Committed(
-                committed,
-                now.saturating_duration_since(since),
-            ));
+            shared.sink.event(Event::Committed(committed, latency));
         }
         let fenced = failed.keys().any(|code| code.is_fenced());
         let gone = !failed.is_empty() && failed.keys().all(|code| code.is_gone());
         self.refused = (fenced || gone).then_some(since);
+        self.trust = match failed.keys().any(|code| code.is_local()) {
+            true => Trust::Doubt,
+            false if sure => Trust::Full,
+            false => Trust::Again,
+        };
         self.after(shared, failed, now);
     }
 
@@ -177,6 +200,10 @@ impl Commits {
         if failed.is_empty() {
             self.retry_at = None;
             self.pause = FIRST_PAUSE;
+            if matches!(self.trust, Trust::Again) {
+                self.retry_at = Some(now + FIRST_PAUSE);
+                shared.want_commit();
+            }
             return;
         }
         self.retry_at = Some(now + self.pause);

@@ -194,3 +194,26 @@ fn one_commit_is_under_way_at_a_time_and_takes_all_that_gathered() {
     assert!(elapsed >= rtt * (commits - 1), "{commits} in {elapsed:?}");
     assert!(commits < 100, "{commits} commits for 500 acks");
 }
+
+#[test]
+fn a_commit_that_took_long_counts_once_it_was_sent_again() {
+    let lab = Lab::new(1);
+    lab.fill(3);
+    let mut member = lab.assigned_member(|_| {});
+    member.committed(0, 0);
+    let got = member.take(3);
+    let rtt = Duration::from_millis(700);
+    lab.cluster.broker(1, State::Rtt(rtt)).unwrap();
+    member.ack(&got);
+    let mut next_commit = || {
+        let committed = member.event("commit", |event| match event {
+            Event::Committed(offsets, latency) => (offsets[0].offset == 3).then_some(*latency),
+            _ => None,
+        });
+        (committed, member.progress(0).committed)
+    };
+    let (latency, counted) = next_commit();
+    assert!(latency >= rtt);
+    assert_eq!(counted, Some(0));
+    assert_eq!(next_commit().1, Some(3));
+}
