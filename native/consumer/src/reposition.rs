@@ -105,11 +105,11 @@ impl Service {
     pub(crate) fn see_topics(&self, ids: &HashMap<String, TopicId>) {
         for partition in self.assigned() {
             let epoch = {
-                let state = partition.lock();
-                let is_another = match (state.topic_id, ids.get(&*partition.topic)) {
-                    (Some(was), Some(is)) => was != *is,
-                    _ => false,
-                };
+                let mut state = partition.lock();
+                // The look at the time of its assignment may have failed.
+                let is_another = ids
+                    .get(&*partition.topic)
+                    .is_some_and(|is| state.topic_id.get_or_insert(*is) != is);
                 (is_another && state.flow != Flow::Stopped).then(|| state.cursor.epoch())
             };
             if let Some(epoch) = epoch {
