@@ -9,7 +9,7 @@ use rdkafka::bindings as rd;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 
 use crate::code::Code;
-use crate::config::Conf;
+use crate::conf::Conf;
 use crate::error::Error;
 use crate::offsets::Offsets;
 use crate::polled::{self, Polled};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Client;
+use crate::clock::after;
 use crate::code::Code;
-use crate::deadline::after;
 use crate::error::Error;
 use crate::event::{Event, Offset};
 use crate::offsets::{Entry, Offsets};

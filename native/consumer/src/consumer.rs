@@ -18,8 +18,8 @@ pub type AckId = (u32, u32, i64);
 
 /// One member of a consumer group. Dropping it closes it, in the background.
 pub struct Consumer {
-    shared: Arc<Shared>,
-    commands: Sender<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: Sender<Command>,
 }
 
 /// How far an assigned partition has come.

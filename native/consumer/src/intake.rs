@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::MutexGuard;
-
 use crate::lane::Lane;
 use crate::message::Message;
 use crate::partition::{Offered, State};
 use crate::queue::{Queue, CHUNK};
 use crate::shared::{Fault, Shared};
+use crate::sync::MutexGuard;
 
 /// A record that was just marked delivered.
 pub struct Delivered {

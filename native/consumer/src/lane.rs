@@ -1,12 +1,10 @@
 //! A lane: the queue its partitions fetch into, and its wake-ups.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use crate::event::Sink;
 use crate::intake::Intake;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Where partitions go: one attached process pulls what is here.
 pub(crate) struct Lane {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::never;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::clock::{self, after};
 use crate::code::Code;
-use crate::deadline::after;
 use crate::error::Error;
 use crate::offsets::Offsets;
 use crate::polled::Polled;
@@ -59,7 +59,7 @@ impl Service {
         if self.leaving.is_some() {
             return;
         }
-        let now = Instant::now();
+        let now = clock::now();
         self.leaving = Some(Leaving::new(now, timeout));
         for partition in self.shared.all() {
             self.stop(&partition);

@@ -6,15 +6,17 @@
 #![deny(missing_docs)]
 
 mod client;
+mod clock;
 mod code;
 mod commit;
+mod conf;
 mod config;
 mod consumer;
-mod deadline;
 mod describe;
 mod error;
 mod event;
 mod intake;
+mod kick;
 mod known;
 mod lane;
 mod leave;
@@ -33,10 +35,13 @@ mod reposition;
 mod service;
 mod shared;
 mod stall;
+mod sync;
 mod text;
+mod worker;
 
 pub use code::Code;
-pub use config::{check, Config, PropertyFault, ResetPolicy, Topic};
+pub use conf::check;
+pub use config::{Config, PropertyFault, ResetPolicy, Topic};
 pub use consumer::{AckId, Consumer, Progress};
 pub use error::Error;
 pub use event::{Assigned, Event, Offset, Redelivered, Revoked, Sink, Stalled};

@@ -1,19 +1,19 @@
-//! What blocks, on a thread of its own: looks at topics, start positions and seeks.
+//! What blocks, as the service thread asks for it: looks at topics, start positions and seeks.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{unbounded, Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{unbounded, Receiver, Sender};
 
 use crate::client::Client;
 use crate::config::Topic;
 use crate::describe::TopicId;
 use crate::error::Error;
-use crate::positions::{Position, Positions, Wanted};
+use crate::positions::{Position, Wanted};
 use crate::service::Command;
+use crate::worker;
 
 /// Something to look up or to do.
 pub(crate) enum Job {
@@ -69,22 +69,14 @@ pub(crate) struct Lookup {
     current_rebalance: Arc<AtomicU64>,
 }
 
-struct Worker {
-    positions: Positions,
-    answers: Sender<Command>,
-    current_rebalance: Arc<AtomicU64>,
-    interval: Option<Duration>,
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Keeps whoever tries again at once from trying too often.
-fn paused<T>(result: Result<T, Error>) -> Result<T, Error> {
-    if result.is_err() {
-        thread::sleep(FIRST_PAUSE);
-    }
-    result
+/// The other end.
+pub(crate) struct Desk {
+    pub(crate) jobs: Receiver<Job>,
+    pub(crate) answers: Sender<Command>,
+    /// The rebalance whose start positions are still wanted.
+    pub(crate) current_rebalance: Arc<AtomicU64>,
+    /// Between two looks at the topics; `None` for one look only.
+    pub(crate) interval: Option<Duration>,
 }
 
 impl Lookup {
@@ -99,15 +91,13 @@ impl Lookup {
         // most as there are partitions.
         let (jobs, todo) = unbounded();
         let current_rebalance = Arc::new(AtomicU64::new(0));
-        let worker = Worker {
-            positions: Positions::new(client, topics),
+        let desk = Desk {
+            jobs: todo,
             answers,
             current_rebalance: Arc::clone(&current_rebalance),
             interval,
         };
-        thread::Builder::new()
-            .name("kafka-lookup".into())
-            .spawn(move || worker.run(&todo))?;
+        worker::start(client, topics, desk)?;
         Ok(Lookup {
             jobs,
             current_rebalance,
@@ -122,88 +112,5 @@ impl Lookup {
     /// Queues a job; never blocks the service thread.
     pub(crate) fn send(&self, job: Job) {
         let _ = self.jobs.send(job);
-    }
-}
-
-impl Worker {
-    fn run(mut self, todo: &Receiver<Job>) {
-        let mut next_look = Some(Instant::now());
-        loop {
-            let job = match next_look {
-                Some(at) => todo.recv_deadline(at),
-                None => todo.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let answer = match job {
-                Ok(job) => self.work(job),
-                Err(RecvTimeoutError::Timeout) => {
-                    let (answer, pause) = self.look();
-                    next_look = pause.map(|pause| Instant::now() + pause);
-                    answer
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            if let Some(answer) = answer {
-                let _ = self.answers.send(Command::Answer(answer));
-            }
-        }
-    }
-
-    /// What topics there are, and when to look again. Of brokers that are away librdkafka tells.
-    fn look(&mut self) -> (Option<Answer>, Option<Duration>) {
-        match self.positions.look() {
-            Ok(ids) => (Some(Answer::Topics(ids)), self.interval),
-            Err(_) => (None, Some(LONGEST_PAUSE)),
-        }
-    }
-
-    fn work(&mut self, job: Job) -> Option<Answer> {
-        match job {
-            Job::Start {
-                rebalance,
-                partitions,
-            } => self.start(rebalance, &partitions),
-            Job::Reset {
-                slot,
-                epoch,
-                partition,
-                again,
-            } => Some(Answer::Reset {
-                slot,
-                epoch,
-                result: paused(self.positions.reset(&partition, again)),
-            }),
-            Job::Seek {
-                slot,
-                epoch,
-                topic,
-                partition,
-                offset,
-            } => Some(Answer::Sought {
-                slot,
-                epoch,
-                result: paused(self.positions.seek(&topic, partition, offset)),
-            }),
-        }
-    }
-
-    /// Looks until it has found every start position, or until another rebalance began.
-    fn start(&mut self, rebalance: u64, partitions: &[Wanted]) -> Option<Answer> {
-        let mut pause = FIRST_PAUSE;
-        while self.current_rebalance.load(Ordering::Acquire) == rebalance {
-            match self.positions.start(partitions) {
-                Ok(positions) => {
-                    return Some(Answer::Start {
-                        rebalance,
-                        positions,
-                    })
-                }
-                Err(error) => {
-                    let _ = self.answers.send(Command::Answer(Answer::Trouble(error)));
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-        None
     }
 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use delivery::{Ack, Cursor};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::code::Code;
 use crate::describe::TopicId;
 use crate::message::Message;
 use crate::queue::Queue;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A slot and the partition it stands for, for the member's life.
 pub(crate) struct Partition {

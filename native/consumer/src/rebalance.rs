@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::Protocol;
-use crate::deadline::after;
+use crate::clock::{self, after};
 use crate::event::{Assigned, Event, Revoked};
 use crate::lookup::Job;
 use crate::offsets::{Entry, Offsets};
@@ -135,7 +135,7 @@ impl Service {
         if let Err(error) = self.client.assign(self.rebalance.protocol, &list) {
             self.report(error);
         }
-        self.commits.hurry(Instant::now());
+        self.commits.hurry(clock::now());
         self.shared.want_commit();
         if !assigned.is_empty() {
             self.shared.sink.event(Event::Assigned(assigned));
@@ -180,7 +180,7 @@ impl Service {
 
     pub(crate) fn begin_revoke(&mut self, entries: Vec<Entry>) {
         self.begin();
-        let now = Instant::now();
+        let now = clock::now();
         let partitions: Vec<Arc<Partition>> = entries
             .iter()
             .filter_map(|entry| self.shared.find(&entry.topic, entry.partition))
@@ -244,7 +244,7 @@ impl Service {
         for partition in &partitions {
             self.stop(partition);
         }
-        let since = Instant::now();
+        let since = clock::now();
         self.answer_revoke(&Revoke { partitions, since }, true);
     }
 
@@ -283,7 +283,7 @@ impl Service {
             let event = if lost {
                 Event::Lost(revoked)
             } else {
-                Event::Revoked(revoked, revoke.since.elapsed())
+                Event::Revoked(revoked, clock::now().duration_since(revoke.since))
             };
             self.shared.sink.event(event);
         }

@@ -9,11 +9,13 @@ use crossbeam_channel::{bounded, select, Receiver, Sender};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Client;
+use crate::clock;
 use crate::commit::Commits;
 use crate::config::Config;
 use crate::consumer::Progress;
 use crate::error::Error;
 use crate::event::Event;
+use crate::kick::Kick;
 use crate::leave::Leaving;
 use crate::lookup::{Answer, Lookup};
 use crate::nudge::Nudge;
@@ -63,11 +65,25 @@ const BACKSTOP: Duration = Duration::from_secs(1);
 
 const COMMANDS: usize = 1024;
 
-/// Starts a member: its client, its queues, its threads.
+/// Starts a member and the thread that serves it.
 pub(crate) fn start(
     config: &Config,
     sink: Arc<dyn crate::event::Sink>,
 ) -> Result<(Arc<Shared>, Sender<Command>), Error> {
+    let (service, commands) = create(config, sink)?;
+    let shared = Arc::clone(&service.shared);
+    thread::Builder::new()
+        .name("kafka-member".into())
+        .spawn(move || service.run())
+        .map_err(no_thread)?;
+    Ok((shared, commands))
+}
+
+/// Makes a member: its client, its queues, its helpers.
+pub(crate) fn create(
+    config: &Config,
+    sink: Arc<dyn crate::event::Sink>,
+) -> Result<(Service, Sender<Command>), Error> {
     let (kick_tx, kick) = bounded(1);
     let (commands_tx, commands) = bounded(COMMANDS);
     let client = Arc::new(Client::new(config.native()?)?);
@@ -75,12 +91,12 @@ pub(crate) fn start(
         config.lanes.max(1),
         config.max_in_flight.max(1),
         sink,
-        kick_tx,
+        Kick::new(kick_tx),
     ));
     let service = Service {
         member_queue: watched(client.member_queue()?, &shared),
         commit_queue: watched(client.new_queue()?, &shared),
-        commits: Commits::new(config.commit_interval, Instant::now()),
+        commits: Commits::new(config.commit_interval, clock::now()),
         rebalance: Rebalance::default(),
         lookup: Lookup::start(
             Arc::clone(&client),
@@ -92,14 +108,14 @@ pub(crate) fn start(
         nudge: Nudge::start(Arc::clone(&client)).map_err(no_thread)?,
         waiting_resets: Vec::new(),
         leaving: None,
-        stalls: Stalls::new(config.unacked_timeout, Instant::now()),
+        stalls: Stalls::new(config.unacked_timeout, clock::now()),
         drain_timeout: config.drain_timeout,
         brokers_down: false,
         shared: Arc::clone(&shared),
         client,
         commands,
         kick,
-        next_look: Instant::now(),
+        next_look: clock::now(),
     };
     for lane in &shared.lanes {
         let mut queue = service.client.new_queue()?;
@@ -113,11 +129,7 @@ pub(crate) fn start(
         .map(|topic| topic.name.as_str())
         .collect();
     service.client.subscribe(&topics)?;
-    thread::Builder::new()
-        .name("kafka-member".into())
-        .spawn(move || service.run())
-        .map_err(no_thread)?;
-    Ok((shared, commands_tx))
+    Ok((service, commands_tx))
 }
 
 fn watched(mut queue: Queue, shared: &Arc<Shared>) -> Queue {
@@ -140,35 +152,12 @@ fn no_thread(error: std::io::Error) -> Error {
 impl Service {
     fn run(mut self) {
         loop {
-            let first = select! {
+            let command = select! {
                 recv(self.commands) -> command => command.ok(),
                 recv(self.kick) -> _ => None,
                 default(self.pause()) => None,
             };
-            let now = Instant::now();
-            // Before the commands: some assign, and librdkafka takes that for the answer to a
-            // rebalance that we do not know of yet.
-            self.poll();
-            first.into_iter().for_each(|command| self.command(command));
-            while let Ok(command) = self.commands.try_recv() {
-                self.command(command);
-            }
-            self.settle_faults();
-            self.step_rebalance(now);
-            self.apply_waiting_resets();
-            self.commits.step(
-                &self.shared,
-                &self.client,
-                &self.commit_queue,
-                now,
-                self.is_urgent(),
-            );
-            self.stalls.step(&self.shared, now);
-            if now >= self.next_look {
-                self.next_look = now + BACKSTOP;
-                self.look();
-            }
-            if let Some(result) = self.step_leave(now) {
+            if let Some(result) = self.turn(command) {
                 self.release();
                 // What is left to do may take long: the owner hears before that.
                 self.shared.sink.event(Event::Closed(result));
@@ -177,9 +166,37 @@ impl Service {
         }
     }
 
+    /// Does what there is to do; answers how the member ended once it has.
+    pub(crate) fn turn(&mut self, first: Option<Command>) -> Option<Result<(), Error>> {
+        let now = clock::now();
+        // Before the commands: some assign, and librdkafka takes that for the answer to a rebalance
+        // that we do not know of yet.
+        self.poll();
+        first.into_iter().for_each(|command| self.command(command));
+        while let Ok(command) = self.commands.try_recv() {
+            self.command(command);
+        }
+        self.settle_faults();
+        self.step_rebalance(now);
+        self.apply_waiting_resets();
+        self.commits.step(
+            &self.shared,
+            &self.client,
+            &self.commit_queue,
+            now,
+            self.is_urgent(),
+        );
+        self.stalls.step(&self.shared, now);
+        if now >= self.next_look {
+            self.next_look = now + BACKSTOP;
+            self.look();
+        }
+        self.step_leave(now)
+    }
+
     /// How long there is nothing to do unless somebody says so.
-    fn pause(&self) -> Duration {
-        let now = Instant::now();
+    pub(crate) fn pause(&self) -> Duration {
+        let now = clock::now();
         let deadlines = [
             self.commits.due(&self.shared, self.is_urgent(), now),
             self.rebalance.deadline(),
@@ -264,7 +281,7 @@ impl Service {
             if let Polled::Commit(code, entries) = polled {
                 self.brokers_down &= code.is_some();
                 self.commits
-                    .result(&self.shared, code, entries, Instant::now());
+                    .result(&self.shared, code, entries, clock::now());
             }
         }
     }

@@ -1,16 +1,15 @@
 //! What callers and the service thread share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use delivery::SlotTable;
-use parking_lot::{Mutex, RwLock};
 
 use crate::code::Code;
 use crate::event::Sink;
+use crate::kick::Kick;
 use crate::lane::Lane;
 use crate::partition::Partition;
+use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 pub(crate) struct Shared {
     pub(crate) lanes: Vec<Lane>,
@@ -19,8 +18,7 @@ pub(crate) struct Shared {
     partitions: RwLock<Partitions>,
     faults: Mutex<Vec<Fault>>,
     commit_due: AtomicBool,
-    // Holds one token: whoever finds it full knows that the service thread will look.
-    kick: Sender<()>,
+    pub(crate) kick: Kick,
 }
 
 #[derive(Default)]
@@ -39,12 +37,7 @@ pub(crate) struct Fault {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        lanes: usize,
-        max_in_flight: u64,
-        sink: Arc<dyn Sink>,
-        kick: Sender<()>,
-    ) -> Shared {
+    pub(crate) fn new(lanes: usize, max_in_flight: u64, sink: Arc<dyn Sink>, kick: Kick) -> Shared {
         Shared {
             lanes: (0..lanes)
                 .map(|lane| Lane::new(lane, Arc::clone(&sink)))
@@ -60,7 +53,7 @@ impl Shared {
 
     /// Makes the service thread look at what changed.
     pub(crate) fn kick(&self) {
-        let _ = self.kick.try_send(());
+        self.kick.kick();
     }
 
     pub(crate) fn partition(&self, slot: u32) -> Option<Arc<Partition>> {

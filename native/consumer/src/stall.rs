@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::deadline::after;
+use crate::clock::after;
 use crate::event::{Event, Stalled};
 use crate::partition::{Flow, Partition};
 use crate::shared::Shared;

@@ -1,0 +1,67 @@
+//! Histories of a member in any order: nothing is lost, nothing is stuck, nothing is committed
+//! that must not be.
+
+mod calm;
+mod life;
+mod seen;
+mod steps;
+mod witness;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use life::Life;
+use steps::{step, Step};
+
+fn play(life: &mut Life, steps: Vec<Step>) {
+    for step in steps {
+        life.run(step);
+        life.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // PROPTEST_CASES sets another number.
+        cases: 16_384,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happens_everything_is_handled_and_committed_once_all_is_well(
+        eager in any::<bool>(),
+        interval in prop_oneof![Just(0), Just(200)],
+        steps in vec(step(), 1..150),
+    ) {
+        let mut life = Life::new(eager, interval);
+        play(&mut life, steps);
+        life.calm_down();
+        life.end(5_000);
+    }
+
+    #[test]
+    fn a_close_at_any_moment_ends_in_time_and_commits_what_was_handled(
+        eager in any::<bool>(),
+        interval in prop_oneof![Just(0), Just(200)],
+        steps in vec(step(), 1..100),
+        timeout in 0..10_000u64,
+    ) {
+        let mut life = Life::new(eager, interval);
+        play(&mut life, steps);
+        life.end(timeout);
+    }
+
+    #[test]
+    fn a_member_that_fails_for_good_gives_up_all_it_has_and_takes_nothing_more(
+        eager in any::<bool>(),
+        before in vec(step(), 1..100),
+        after in vec(step(), 1..30),
+    ) {
+        let mut life = Life::new(eager, 200);
+        play(&mut life, before);
+        life.fail_for_good();
+        play(&mut life, after);
+        life.end(5_000);
+    }
+}
