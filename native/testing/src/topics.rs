@@ -16,6 +16,10 @@ use crate::{Error, TestClient};
 /// How often a change of a topic is looked for in the metadata.
 const METADATA_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Librdkafka asks for leaders in the caller's thread, and frees the question in its own when this
+/// is over: if that comes while the caller still asks, it is freed twice.
+const SHORTEST_LEADERS_QUERY: Duration = Duration::from_secs(5);
+
 impl TestClient {
     /// Creates a topic with these topic properties (`message.timestamp.type`, …), and returns once
     /// the metadata shows its partitions.
@@ -78,7 +82,9 @@ impl TestClient {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(below))
             .map_err(fail)?;
-        let (admin, options) = self.admin(timeout).map_err(fail)?;
+        let (admin, options) = self
+            .admin(timeout.max(SHORTEST_LEADERS_QUERY))
+            .map_err(fail)?;
         let answer = block_on(admin.delete_records(&list, &options)).map_err(fail)?;
         answer
             .elements()
