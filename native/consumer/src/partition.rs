@@ -154,6 +154,14 @@ impl State {
         Some(self.deliver(message))
     }
 
+    /// Joins the partition's queue to its lane's once more: librdkafka parts them when it stops
+    /// fetching, which may be after we joined them.
+    pub(crate) fn rejoin(&self, lane_queue: Option<&Queue>) {
+        if let (Flow::Running, false, Some(queue)) = (self.flow, self.capped, &self.queue) {
+            queue.forward(lane_queue);
+        }
+    }
+
     fn uncap(&mut self, lane_queue: &Queue) {
         if self.capped {
             self.capped = false;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::client::Protocol;
 use crate::clock::{self, after};
+use crate::describe::TopicId;
 use crate::event::{Assigned, Event, Revoked};
 use crate::lookup::Job;
 use crate::offsets::{Entry, Offsets};
 use crate::partition::{Flow, Partition};
 use crate::positions::Position;
+use crate::queue::Queue;
 use crate::service::Service;
 
 /// The rebalance under way.
@@ -20,7 +22,13 @@ pub(crate) struct Rebalance {
     stage: Stage,
     // As the last assignment had it: a member that has left answers no question.
     protocol: Protocol,
+    /// Assigned, and not answered yet. An incremental assignment that comes before the answer, as
+    /// when the topics change meanwhile, names only what is new.
+    pending: Vec<Place>,
 }
+
+/// Topic, partition, and the topic's id as it was known.
+type Place = (String, i32, Option<TopicId>);
 
 #[derive(Default)]
 enum Stage {
@@ -85,24 +93,45 @@ impl Service {
         self.begin();
         self.rebalance.protocol = self.client.protocol();
         self.brokers_down = false;
-        // An unanswered empty assignment would hold the other members up; one that comes while we
-        // leave is given back by the close that follows.
-        if entries.is_empty() || self.leaving.is_some() {
-            return self.assign_positions(&[]);
+        if self.rebalance.protocol == Protocol::Eager {
+            self.replace_assignment(&entries);
         }
-        let partitions = entries
-            .into_iter()
-            .map(|entry| {
+        self.rebalance
+            .pending
+            .extend(entries.into_iter().map(|entry| {
                 let had = self.shared.find(&entry.topic, entry.partition);
                 let topic_id = had.and_then(|partition| partition.lock().topic_id);
                 (entry.topic, entry.partition, topic_id)
-            })
-            .collect();
+            }));
+        self.look_up_pending();
+    }
+
+    fn look_up_pending(&mut self) {
+        // An unanswered empty assignment would hold the other members up; one that comes while we
+        // leave is given back by the close that follows.
+        if self.rebalance.pending.is_empty() || self.leaving.is_some() {
+            return self.assign_positions(&[]);
+        }
         self.rebalance.stage = Stage::Assigning;
         self.lookup.send(Job::Start {
             rebalance: self.rebalance.number,
-            partitions,
+            partitions: self.rebalance.pending.clone(),
         });
+    }
+
+    /// An assignment comes on top of another when librdkafka joins again before the answer to it:
+    /// what it does not name is somebody else's by now.
+    fn replace_assignment(&mut self, entries: &[Entry]) {
+        self.rebalance.pending.clear();
+        let mut gone = self.assigned();
+        gone.retain(|partition| !names(entries, &partition.topic, partition.partition));
+        for partition in &gone {
+            self.stop(partition);
+        }
+        let (revoked, _) = end_epochs(&gone);
+        if !revoked.is_empty() {
+            self.shared.sink.event(Event::Lost(revoked));
+        }
     }
 
     /// Answers an assignment whose start positions were found.
@@ -123,15 +152,18 @@ impl Service {
     }
 
     fn assign_positions(&mut self, positions: &[Position]) {
-        let assigned: Vec<Assigned> = positions
-            .iter()
-            .map(|position| self.take_over(position))
-            .collect();
-        let list = Offsets::new(
-            positions
-                .iter()
-                .map(|p| (p.topic.as_str(), p.partition, p.start)),
-        );
+        self.rebalance.pending.clear();
+        let mut assigned = Vec::with_capacity(positions.len());
+        let list = Offsets::new(positions.iter().map(|position| {
+            let start = self.keep(position).unwrap_or_else(|| {
+                assigned.push(self.take_over(position));
+                position.start
+            });
+            (position.topic.as_str(), position.partition, start)
+        }));
+        if assigned.len() < positions.len() {
+            self.look_soon();
+        }
         if let Err(error) = self.client.assign(self.rebalance.protocol, &list) {
             self.report(error);
         }
@@ -141,6 +173,15 @@ impl Service {
             self.shared.sink.event(Event::Assigned(assigned));
         }
         self.resume();
+    }
+
+    /// Where a partition goes on that is assigned once more, and was ours all the time.
+    fn keep(&self, position: &Position) -> Option<i64> {
+        let partition = self.shared.find(&position.topic, position.partition)?;
+        partition.lock().cursor.tracker()?;
+        self.set_aside(&partition, Flow::Running);
+        let state = partition.lock();
+        state.cursor.tracker().map(|tracker| tracker.next())
     }
 
     /// Begins a partition's epoch and joins its queue to its lane's.
@@ -180,6 +221,9 @@ impl Service {
 
     pub(crate) fn begin_revoke(&mut self, entries: Vec<Entry>) {
         self.begin();
+        self.rebalance
+            .pending
+            .retain(|(topic, partition, _)| !names(&entries, topic, *partition));
         let now = clock::now();
         let partitions: Vec<Arc<Partition>> = entries
             .iter()
@@ -240,6 +284,7 @@ impl Service {
     /// Gives up everything: librdkafka says no word of it when it fails for good.
     pub(crate) fn lose_all(&mut self) {
         self.begin();
+        self.rebalance.pending.clear();
         let partitions = self.assigned();
         for partition in &partitions {
             self.stop(partition);
@@ -250,30 +295,8 @@ impl Service {
 
     /// Ends the partitions' epochs and gives them back.
     fn answer_revoke(&mut self, revoke: &Revoke, lost: bool) {
-        let mut revoked = Vec::with_capacity(revoke.partitions.len());
-        let mut queues = Vec::with_capacity(revoke.partitions.len());
-        for partition in &revoke.partitions {
-            let mut state = partition.lock();
-            if !state.cursor.is_assigned() {
-                continue;
-            }
-            let epoch = state.cursor.epoch();
-            let unacked = state.cursor.revoke();
-            queues.push(state.queue.take());
-            revoked.push(Revoked {
-                topic: partition.topic.to_string(),
-                partition: partition.partition,
-                slot: partition.slot,
-                epoch,
-                unacked,
-            });
-        }
-        let list = Offsets::new(
-            revoke
-                .partitions
-                .iter()
-                .map(|p| (&*p.topic, p.partition, 0)),
-        );
+        let (revoked, queues) = end_epochs(&revoke.partitions);
+        let list = Offsets::new(revoked.iter().map(|r| (&*r.topic, r.partition, 0)));
         let protocol = self.rebalance.protocol;
         if let Err(error) = self.client.unassign(protocol, &list) {
             self.report(error);
@@ -289,8 +312,36 @@ impl Service {
         }
         if protocol == Protocol::Cooperative && self.leaving.is_none() {
             self.resume();
+            if !self.rebalance.pending.is_empty() {
+                self.look_up_pending();
+            }
         }
     }
+}
+
+fn names(entries: &[Entry], topic: &str, partition: i32) -> bool {
+    let mut entries = entries.iter();
+    entries.any(|entry| entry.partition == partition && entry.topic == topic)
+}
+
+/// Ends the epochs of those that have one. Their queues are to be dropped after librdkafka has taken
+/// the partitions back.
+fn end_epochs(partitions: &[Arc<Partition>]) -> (Vec<Revoked>, Vec<Option<Queue>>) {
+    let ended = partitions.iter().filter_map(|partition| {
+        let mut state = partition.lock();
+        if !state.cursor.is_assigned() {
+            return None;
+        }
+        let revoked = Revoked {
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            slot: partition.slot,
+            epoch: state.cursor.epoch(),
+            unacked: state.cursor.revoke(),
+        };
+        Some((revoked, state.queue.take()))
+    });
+    ended.unzip()
 }
 
 fn is_drained(revoke: &Revoke) -> bool {

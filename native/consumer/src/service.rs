@@ -63,6 +63,8 @@ pub(crate) struct Service {
 // control records in silence: this often everything is looked at without having been told to.
 const BACKSTOP: Duration = Duration::from_secs(1);
 
+const SOON: Duration = Duration::from_millis(50);
+
 const COMMANDS: usize = 1024;
 
 /// Starts a member and the thread that serves it.
@@ -286,8 +288,17 @@ impl Service {
         }
     }
 
+    /// Looks before the backstop.
+    pub(crate) fn look_soon(&mut self) {
+        self.next_look = self.next_look.min(clock::now() + SOON);
+    }
+
     /// What is looked at without having been told to.
     fn look(&mut self) {
+        for partition in self.assigned() {
+            let intake = self.shared.lanes[partition.lane].intake.lock();
+            partition.lock().rejoin(intake.queue.as_ref());
+        }
         for (index, lane) in self.shared.lanes.iter().enumerate() {
             let intake = lane.intake.lock();
             let Some(queue) = &intake.queue else { continue };
