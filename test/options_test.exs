@@ -269,6 +269,13 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                      sasl.oauthbearer.client.secret sasl.oauthbearer.config) do
         assert Properties.secret?(name)
       end
+
+      # Other clients take these; librdkafka refuses them whatever they say.
+      for name <- ~w(sasl.jaas.config ssl_key) do
+        assert {:error, message} = Properties.check([{name, "hunter2"}])
+        assert message =~ inspect(name)
+        refute message =~ "hunter2"
+      end
     end
   end
 end

@@ -34,7 +34,8 @@ defmodule OffBroadwayRustKafka.Properties do
     "opaque" => @process
   }
 
-  @secrets ~w(password secret private token credential assertion oauthbearer.config kinit.cmd .pem)
+  @secrets ~w(password secret private token credential assertion oauthbearer.config jaas.config
+              kinit.cmd .pem ssl_key)
 
   @spec parse(term()) :: {:ok, Native.properties()} | {:error, String.t()}
   def parse(config) when is_map(config) and not is_struct(config),

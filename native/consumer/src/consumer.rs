@@ -1,5 +1,8 @@
 //! A member, as its users hold it.
 
+#[cfg(fuzzing)]
+mod unconnected;
+
 use std::sync::Arc;
 use std::time::Duration;
 

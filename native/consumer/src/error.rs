@@ -8,13 +8,13 @@ use crate::config::PropertyFault;
 #[non_exhaustive]
 pub enum Error {
     /// A librdkafka property that is unknown, or whose value is impossible.
-    #[error("{message}")]
+    #[error("property {property:?}: {message}")]
     Property {
         /// The property's name.
         property: String,
         /// What is wrong with it.
         fault: PropertyFault,
-        /// librdkafka's sentence.
+        /// librdkafka's sentence; it may name what the property is an alias of, or nothing.
         message: String,
     },
     /// librdkafka refused the configuration as a whole.

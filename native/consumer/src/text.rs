@@ -2,14 +2,14 @@
 
 use std::ffi::{c_char, CStr};
 
-/// The text librdkafka left in a buffer.
+/// The text librdkafka left in a buffer, trimmed.
 pub(crate) fn c_text(buffer: &[c_char]) -> String {
     let bytes: Vec<u8> = buffer
         .iter()
         .take_while(|c| **c != 0)
         .map(|c| *c as u8)
         .collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 /// The text a pointer leads to, trimmed; empty for null.

@@ -65,6 +65,21 @@ fn an_impossible_value_is_refused_by_its_property() {
 }
 
 #[test]
+fn a_refusal_is_one_line_and_names_the_property_as_it_was_given() {
+    let long = "no.such.".repeat(100);
+    for (name, value) in [
+        ("max.partition.fetch.bytes", "much"),
+        ("fetch.wait.max.ms", "-1"),
+        ("ssl.truststore.location", "/some/where"),
+        (&long, "1"),
+    ] {
+        let shown = check(&[pair(name, value)]).unwrap_err().to_string();
+        assert!(shown.contains(name), "{name}: {shown}");
+        assert_eq!((shown.lines().count(), shown.trim()), (1, &*shown));
+    }
+}
+
+#[test]
 fn a_property_that_would_end_the_process_is_refused() {
     for name in ["internal.termination.signal", "ut_handle_ProduceResponse"] {
         let error = check(&[pair(name, "9")]).unwrap_err();
