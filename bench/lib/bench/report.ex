@@ -24,7 +24,8 @@ defmodule Bench.Report do
 
     Written by `bin/bench #{plan.form}` on #{Date.utc_today()}#{commit()}.
 
-    #{Machine.description()}, shared with the one broker. One topic of \
+    #{Machine.description()}, shared with the one broker; load average before it began: \
+    #{System.get_env("BENCH_LOAD", "unknown")}. One topic of \
     #{plan.partitions} partitions for each size: JSON, a key and two headers a record. All connectors in \
     turn, #{plan.rounds} rounds; each run in an OS process of its own, from the first record on, for \
     #{plan.seconds} s at most. The median of each figure, and the lowest and highest rate. CPU time is \
@@ -71,7 +72,7 @@ defmodule Bench.Report do
           [name(subject), whole(median["rate"]), "#{whole(low)} – #{whole(high)}"] ++
             [decimal(median["cpu_us"]), whole(median["peak_mib"])]
         else
-          nil -> [name(subject), "failed", "", "", ""]
+          nil -> [name(subject), failure(results[{shape, subject}]), "", "", ""]
         end
       end
 
@@ -85,7 +86,7 @@ defmodule Bench.Report do
     rows =
       for subject <- Plan.listeners(plan) do
         case Medians.of(results, :latency, subject) do
-          nil -> [name(subject), "failed", "", ""]
+          nil -> [name(subject), failure(results[{:latency, subject}]), "", ""]
           m -> [name(subject), decimal(m["p50_ms"]), decimal(m["p99_ms"]), whole(m["first_ms"])]
         end
       end
@@ -115,6 +116,10 @@ defmodule Bench.Report do
     rows = rows ++ for {name, version} <- Machine.versions(), do: [name, version]
     "## Versions\n\n" <> table(["", "version"], Enum.uniq(rows))
   end
+
+  @spec failure([{:ok, map()} | {:error, String.t()}]) :: String.t()
+  defp failure([{:error, reason} | _]),
+    do: "failed: " <> (reason |> String.split("\n") |> List.first())
 
   @spec range([{:ok, map()} | {:error, String.t()}]) :: {float(), float()}
   defp range(runs), do: Enum.min_max(for {:ok, figures} <- runs, do: figures["rate"])
