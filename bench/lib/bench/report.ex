@@ -66,13 +66,15 @@ defmodule Bench.Report do
 
     rows =
       for subject <- Plan.readers(plan, shape, ids) do
-        with %{} = median <- Medians.of(results, shape, subject) do
-          {low, high} = range(results[{shape, subject}])
+        case Medians.of(results, shape, subject) do
+          nil ->
+            [name(subject), failure(results[{shape, subject}]), "", "", ""]
 
-          [name(subject), whole(median["rate"]), "#{whole(low)} – #{whole(high)}"] ++
-            [decimal(median["cpu_us"]), whole(median["peak_mib"])]
-        else
-          nil -> [name(subject), failure(results[{shape, subject}]), "", "", ""]
+          m ->
+            {low, high} = range(results[{shape, subject}])
+
+            [name(subject), whole(m["rate"]), "#{whole(low)} – #{whole(high)}"] ++
+              [decimal(m["cpu_us"]), whole(m["peak_mib"])]
         end
       end
 
