@@ -1,3 +1,8 @@
 [
-  inputs: ["{mix,.formatter}.exs", "bench/*.exs", "{lib,test,offline,dev}/**/*.{ex,exs}"]
+  inputs: [
+    "{mix,.formatter}.exs",
+    "bench/*.exs",
+    "bench/lib/**/*.ex",
+    "{lib,test,offline,dev}/**/*.{ex,exs}"
+  ]
 ]

@@ -24,6 +24,7 @@ defmodule OffBroadwayRustKafka.Offline.MixProject do
   def application, do: [extra_applications: [:logger, :crypto]]
 
   defp elixirc_paths(:test), do: ["offline/lib", "lib", "test/support"]
+  defp elixirc_paths(:bench), do: ["offline/lib", "lib", "bench/lib"]
   defp elixirc_paths(_), do: ["offline/lib", "lib"]
 
   defp version do

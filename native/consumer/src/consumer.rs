@@ -1,6 +1,7 @@
 //! A member, as its users hold it.
 
 #[cfg(fuzzing)]
+#[path = "consumer/unconnected.rs"]
 mod unconnected;
 
 use std::sync::Arc;

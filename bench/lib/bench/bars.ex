@@ -1,0 +1,129 @@
+defmodule Bench.Bars do
+  @moduledoc false
+  # What the project has set itself, each bar with what was measured.
+
+  alias Bench.{Measure, Medians, Shape}
+  alias Bench.Connectors.{BroadwayAlone, Ours, Raw}
+
+  @type bar :: {text :: String.t(), measured :: String.t(), met :: String.t()}
+
+  @small %Shape{bytes: 100}
+
+  @spec all(Measure.results()) :: [bar()]
+  def all(results) do
+    [throughput(results), defaults(results), batchers(results), latency(results), unmeasured()]
+    |> Enum.concat()
+    |> Enum.sort_by(fn {text, _, _} -> String.first(text) end)
+  end
+
+  @spec throughput(Measure.results()) :: [bar()]
+  defp throughput(results) do
+    peer_rate = Medians.best_peer(results, @small, :tuned, "rate", &Enum.max/1)
+    peer_cpu = Medians.best_peer(results, @small, :tuned, "cpu_us", &Enum.min/1)
+    cpu = ours(results, :tuned, "cpu_us")
+    raw = Medians.figure(results, @small, Raw, :defaults, "cpu_us")
+    broadway = broadway(results, :tuned)
+
+    [
+      at_least("1. `max_demand: 100`: records/s to the best tuned peer's", 5.0, fn ->
+        ours(results, :tuned, "rate") / peer_rate
+      end),
+      at_most("1. – CPU of a record to the best tuned peer's", 1 / 3, fn -> cpu / peer_cpu end),
+      at_most("1. – CPU of a record to raw librdkafka's and Broadway's together", 1.10, fn ->
+        cpu / (raw + broadway)
+      end)
+    ]
+  end
+
+  @spec defaults(Measure.results()) :: [bar()]
+  defp defaults(results) do
+    peer_rate = Medians.best_peer(results, @small, :defaults, "rate", &Enum.max/1)
+
+    [
+      at_least("2. Defaults: records/s to the best peer's", 4.0, fn ->
+        ours(results, :defaults, "rate") / peer_rate
+      end),
+      at_least(
+        "2. – CPU efficiency to our own at `max_demand: 100`, without what Broadway's costs more",
+        0.8,
+        fn ->
+          more = broadway(results, :defaults) - broadway(results, :tuned)
+          (ours(results, :tuned, "cpu_us") + more) / ours(results, :defaults, "cpu_us")
+        end
+      )
+    ]
+  end
+
+  @spec batchers(Measure.results()) :: [bar()]
+  defp batchers(results) do
+    for bytes <- [1024, 10_240] do
+      shape = %Shape{bytes: bytes}
+
+      at_least(
+        "3. #{Shape.title(shape)}, batchers of 1000: records/s to the best peer's",
+        3.0,
+        fn ->
+          Medians.figure(results, shape, Ours, :batchers, "rate") /
+            Medians.best_peer(results, shape, :batchers, "rate", &Enum.max/1)
+        end
+      )
+    end
+  end
+
+  @spec latency(Measure.results()) :: [bar()]
+  defp latency(results) do
+    percentiles =
+      for name <- ["p50", "p99"] do
+        at_most("4. Defaults, 100 records/s: #{name} to raw librdkafka's", 1.5, fn ->
+          Medians.figure(results, :latency, Ours, :defaults, name <> "_ms") /
+            Medians.figure(results, :latency, Raw, :defaults, name <> "_ms")
+        end)
+      end
+
+    first =
+      at_most("8. Start to first record, an existing group, in seconds", 0.5, fn ->
+        Medians.figure(results, :latency, Ours, :defaults, "first_ms") / 1000
+      end)
+
+    percentiles ++ [first]
+  end
+
+  @spec unmeasured() :: [bar()]
+  defp unmeasured do
+    for text <- [
+          "3. lz4 and zstd topics: 3 × the best peer",
+          "4. p50 and p99 at 20 % and 50 % of the maximum rate: 1.5 × raw librdkafka's",
+          "5. NIF level, no Broadway: 0.9 × raw librdkafka",
+          "6. Chunks: 0.75 × raw librdkafka",
+          "7. 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers: CPU within 15 %, bounded memory",
+          "8. Idle with 1000 partitions: below 0.5 % of a core",
+          "9. No call on a normal scheduler above 1 ms; ten pipelines in one VM"
+        ],
+        do: {text, "not measured yet", "–"}
+  end
+
+  @spec at_least(String.t(), float(), (() -> float())) :: bar()
+  defp at_least(text, bar, measure), do: bar(text, "≥ #{shown(bar)}", measure, &(&1 >= bar))
+
+  @spec at_most(String.t(), float(), (() -> float())) :: bar()
+  defp at_most(text, bar, measure), do: bar(text, "≤ #{shown(bar)}", measure, &(&1 <= bar))
+
+  # Arithmetic on a figure that is missing raises.
+  @spec bar(String.t(), String.t(), (() -> float()), (float() -> boolean())) :: bar()
+  defp bar(text, bound, measure, met?) do
+    value = measure.()
+    {"#{text}: #{bound}", shown(value), if(met?.(value), do: "met", else: "**not met**")}
+  rescue
+    ArithmeticError -> {"#{text}: #{bound}", "not measured in this run", "–"}
+  end
+
+  @spec ours(Measure.results(), atom(), String.t()) :: float() | nil
+  defp ours(results, id, name), do: Medians.figure(results, @small, Ours, id, name)
+
+  @spec broadway(Measure.results(), atom()) :: float() | nil
+  defp broadway(results, id),
+    do: Medians.figure(results, @small, BroadwayAlone, id, "cpu_us")
+
+  @spec shown(float()) :: String.t()
+  defp shown(number), do: :erlang.float_to_binary(number * 1.0, decimals: 2)
+end

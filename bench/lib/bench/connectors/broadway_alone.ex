@@ -1,0 +1,55 @@
+defmodule Bench.Connectors.BroadwayAlone do
+  @moduledoc false
+  # Broadway with records out of memory: what no connector under it can be cheaper than.
+
+  @behaviour Bench.Connector
+  @behaviour Bench.Pipeline
+
+  alias Bench.{Connector, Memory, Pipeline, Variant}
+
+  @impl Connector
+  def title, do: "Broadway alone"
+
+  @impl Connector
+  def variants do
+    [
+      %Variant{},
+      %Variant{id: :tuned, title: "max_demand 100", processors: [max_demand: 100]},
+      %Variant{
+        id: :batchers,
+        title: "batchers of 1000",
+        processors: [max_demand: 100],
+        batchers: [batch_size: 1000]
+      }
+    ]
+  end
+
+  @impl Connector
+  def versions, do: [{"Broadway", Bench.Machine.broadway()}]
+
+  @impl Connector
+  def missing, do: nil
+
+  @impl Connector
+  def takes_part?(kind, _variant, _shape), do: kind == :read
+
+  @impl Connector
+  defdelegate command(job), to: Pipeline
+
+  @impl Pipeline
+  def applications, do: Bench.Machine.broadway_applications()
+
+  @impl Pipeline
+  def options(job) do
+    module = {Memory, partitions: job.partitions, bytes: job.bytes}
+
+    stages =
+      for {kind, [{name, options}]} <- Variant.stages(job.variant),
+          do: {kind, [{name, [{:partition_by, &Memory.partition/1} | options]}]}
+
+    [{:producer, [module: module]} | stages]
+  end
+
+  @impl Pipeline
+  def value(message), do: message.data
+end

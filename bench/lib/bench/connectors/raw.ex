@@ -1,0 +1,34 @@
+defmodule Bench.Connectors.Raw do
+  @moduledoc false
+  # librdkafka without a BEAM (native/raw): batches of 1000 from the group's queue, offsets stored and
+  # committed by librdkafka, at our own interval.
+
+  @behaviour Bench.Connector
+
+  alias Bench.{Job, Raw, Variant}
+
+  @impl Bench.Connector
+  def title, do: "librdkafka, no BEAM"
+
+  @impl Bench.Connector
+  def variants, do: [%Variant{config: ["auto.commit.interval.ms": 200]}]
+
+  @impl Bench.Connector
+  def versions, do: [{"librdkafka", Raw.librdkafka_version()}]
+
+  @impl Bench.Connector
+  def missing, do: nil
+
+  @impl Bench.Connector
+  def takes_part?(_kind, _variant, _shape), do: true
+
+  @impl Bench.Connector
+  def command(%Job{kind: :read} = job),
+    do: Raw.command("read", job, [records: job.records, seconds: job.seconds] ++ set(job))
+
+  def command(%Job{kind: :latency} = job),
+    do: Raw.command("latency", job, [warm_up: job.warm_up, seconds: job.seconds] ++ set(job))
+
+  @spec set(Job.t()) :: [{String.t(), term()}]
+  defp set(job), do: for({name, value} <- job.variant.config, do: {"set.#{name}", value})
+end

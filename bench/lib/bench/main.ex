@@ -1,0 +1,32 @@
+defmodule Bench.Main do
+  @moduledoc false
+  # Started by bin/bench, which has checked the arguments and started the broker.
+
+  alias Bench.{Measure, Plan, Ratios, Report}
+
+  @spec run() :: no_return()
+  def run do
+    ["--form", form, "--brokers", brokers, "--results", path] = System.argv()
+    {:ok, _} = Application.ensure_all_started(:off_broadway_rust_kafka)
+    plan = Plan.form(form)
+    {_here, missing} = Plan.here(plan)
+    for name <- missing, do: IO.puts(:stderr, "bin/bench: skipped, as it is not here: #{name}")
+    results = Measure.all(plan, brokers)
+    plan |> finish(results, path) |> System.halt()
+  end
+
+  @spec finish(Plan.t(), Measure.results(), Path.t()) :: 0 | 1
+  defp finish(%{form: :smoke} = plan, results, _path) do
+    [{shape, _records, _variants}] = plan.reads
+    if Ratios.hold?(Ratios.measured(results, shape), Ratios.committed()), do: 0, else: 1
+  end
+
+  defp finish(plan, results, path) do
+    File.write!(path, Report.text(plan, results))
+    IO.puts(path)
+    if Enum.any?(Map.values(results), &failed?/1), do: 1, else: 0
+  end
+
+  @spec failed?([{:ok, map()} | {:error, String.t()}]) :: boolean()
+  defp failed?(runs), do: Enum.any?(runs, &match?({:error, _}, &1))
+end

@@ -1,0 +1,38 @@
+defmodule Bench.Variant do
+  @moduledoc false
+  # One way to set a connector up. What is not named here is at its default, Broadway's options too.
+
+  defstruct id: :defaults,
+            title: "defaults",
+            config: [],
+            producer: [],
+            processors: [],
+            batchers: []
+
+  @type t :: %__MODULE__{
+          id: :defaults | :tuned | :batchers,
+          title: String.t(),
+          config: keyword(),
+          producer: keyword(),
+          processors: keyword(),
+          batchers: keyword()
+        }
+
+  @doc "The settings as one would write them."
+  @spec settings(t()) :: String.t()
+  def settings(variant) do
+    parts =
+      for key <- [:config, :producer, :processors, :batchers],
+          [_ | _] = options <- [Map.fetch!(variant, key)],
+          do: "#{key}: #{inspect(options)}"
+
+    if parts == [], do: "nothing set", else: Enum.join(parts, ", ")
+  end
+
+  @doc "What follows `module:` in Broadway's options."
+  @spec stages(t()) :: keyword()
+  def stages(%{processors: processors, batchers: batchers}) do
+    batchers = if batchers == [], do: [], else: [batchers: [default: batchers]]
+    [processors: [default: processors]] ++ batchers
+  end
+end
