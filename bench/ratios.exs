@@ -6,15 +6,15 @@
 # Both with `max_demand: 100`, and with all defaults.
 %{
   broadway: %{
-    rate_to_broadway: 0.1,
-    floor_to_cpu: 0.3,
-    defaults_rate_to_broadway: 0.1,
-    defaults_floor_to_cpu: 0.3
+    rate_to_broadway: 0.30,
+    floor_to_cpu: 0.45,
+    defaults_rate_to_broadway: 0.42,
+    defaults_floor_to_cpu: 0.40
   },
   stand_ins: %{
-    rate_to_broadway: 0.1,
-    floor_to_cpu: 0.3,
-    defaults_rate_to_broadway: 0.1,
-    defaults_floor_to_cpu: 0.3
+    rate_to_broadway: 0.22,
+    floor_to_cpu: 0.36,
+    defaults_rate_to_broadway: 0.33,
+    defaults_floor_to_cpu: 0.34
   }
 }
