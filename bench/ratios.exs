@@ -12,9 +12,9 @@
     defaults_floor_to_cpu: 0.40
   },
   stand_ins: %{
-    rate_to_broadway: 0.22,
-    floor_to_cpu: 0.36,
+    rate_to_broadway: 0.18,
+    floor_to_cpu: 0.32,
     defaults_rate_to_broadway: 0.33,
-    defaults_floor_to_cpu: 0.34
+    defaults_floor_to_cpu: 0.32
   }
 }
