@@ -21,7 +21,15 @@ fails() { ! "$@" >/dev/null 2>&1; }
 pid() { cat "$KAFKA_DIR/node-$1/kafka.pid"; }
 # S sleeps, T is stopped, Z has ended.
 state() { sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null || true; }
-ended() { [[ $(state "$1") =~ ^Z?$ ]]; }
+# A killed process gives its memory back before it is gone.
+ended() {
+  local tries
+  for ((tries = 0; tries < 50; tries++)); do
+    [[ $(state "$1") =~ ^Z?$ ]] && return
+    sleep 0.1
+  done
+  return 1
+}
 
 expect "an unknown command is refused" fails bin/kafka restart
 expect "a port that is no number is refused" fails env KAFKA_PORT=ninety bin/kafka start
