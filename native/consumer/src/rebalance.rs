@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::client::Protocol;
 use crate::clock::{self, after};
-use crate::describe::TopicId;
 use crate::event::{Assigned, Event, Revoked};
 use crate::lookup::Job;
 use crate::offsets::{Entry, Offsets};
 use crate::partition::{Flow, Partition};
-use crate::positions::Position;
+use crate::positions::{Position, Wanted};
 use crate::queue::Queue;
 use crate::service::Service;
 
@@ -24,11 +23,8 @@ pub(crate) struct Rebalance {
     protocol: Protocol,
     /// Assigned, and not answered yet. An incremental assignment that comes before the answer, as
     /// when the topics change meanwhile, names only what is new.
-    pending: Vec<Place>,
+    pending: Vec<Wanted>,
 }
-
-/// Topic, partition, and the topic's id as it was known.
-type Place = (String, i32, Option<TopicId>);
 
 #[derive(Default)]
 enum Stage {
