@@ -18,6 +18,23 @@ defmodule Bench.Variant do
           batchers: keyword()
         }
 
+  @doc """
+  At its defaults, tuned under `title` by options of the producer, and with batchers too; all of them
+  with these options of the processors.
+  """
+  @spec all(title :: String.t(), producer :: keyword(), processors :: keyword()) :: [t()]
+  def all(title, producer \\ [], processors \\ []) do
+    tuned = %__MODULE__{
+      id: :tuned,
+      title: title,
+      producer: producer,
+      processors: processors ++ [max_demand: 100]
+    }
+
+    batchers = %{tuned | id: :batchers, title: "batchers of 1000", batchers: [batch_size: 1000]}
+    [%__MODULE__{processors: processors}, tuned, batchers]
+  end
+
   @doc "The settings as one would write them."
   @spec settings(t()) :: String.t()
   def settings(variant) do

@@ -11,18 +11,7 @@ defmodule Bench.Connectors.BroadwayAlone do
   def title, do: "Broadway alone"
 
   @impl Connector
-  def variants do
-    [
-      %Variant{},
-      %Variant{id: :tuned, title: "max_demand 100", processors: [max_demand: 100]},
-      %Variant{
-        id: :batchers,
-        title: "batchers of 1000",
-        processors: [max_demand: 100],
-        batchers: [batch_size: 1000]
-      }
-    ]
-  end
+  def variants, do: Variant.all("max_demand 100")
 
   @impl Connector
   def versions, do: [{"Broadway", Bench.Machine.broadway()}]

@@ -20,24 +20,7 @@ defmodule Bench.Connectors.BroadwayKafka do
   @impl Connector
   def variants do
     # Broadway's own default, which it must be told.
-    concurrency = {:concurrency, System.schedulers_online() * 2}
-
-    [
-      %Variant{processors: [concurrency]},
-      %Variant{
-        id: :tuned,
-        title: "tuned",
-        producer: @tuned,
-        processors: [concurrency, max_demand: 100]
-      },
-      %Variant{
-        id: :batchers,
-        title: "batchers of 1000",
-        producer: @tuned,
-        processors: [concurrency, max_demand: 100],
-        batchers: [batch_size: 1000]
-      }
-    ]
+    Variant.all("tuned", @tuned, concurrency: System.schedulers_online() * 2)
   end
 
   @impl Connector

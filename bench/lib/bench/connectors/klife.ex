@@ -20,19 +20,7 @@ defmodule Bench.Connectors.Klife do
   def title, do: "off_broadway_klife"
 
   @impl Connector
-  def variants do
-    [
-      %Variant{},
-      %Variant{id: :tuned, title: "tuned", producer: @tuned, processors: [max_demand: 100]},
-      %Variant{
-        id: :batchers,
-        title: "batchers of 1000",
-        producer: @tuned,
-        processors: [max_demand: 100],
-        batchers: [batch_size: 1000]
-      }
-    ]
-  end
+  def variants, do: Variant.all("tuned", @tuned)
 
   @impl Connector
   def versions do

@@ -11,18 +11,7 @@ defmodule Bench.Connectors.Ours do
   def title, do: "off_broadway_rust_kafka"
 
   @impl Connector
-  def variants do
-    [
-      %Variant{},
-      %Variant{id: :tuned, title: "max_demand 100", processors: [max_demand: 100]},
-      %Variant{
-        id: :batchers,
-        title: "batchers of 1000",
-        processors: [max_demand: 100],
-        batchers: [batch_size: 1000]
-      }
-    ]
-  end
+  def variants, do: Variant.all("max_demand 100")
 
   @impl Connector
   def versions, do: [{"off_broadway_rust_kafka", Connector.version(:off_broadway_rust_kafka)}]
