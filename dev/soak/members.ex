@@ -18,6 +18,7 @@ defmodule Soak.Members do
         }
 
   @stop_ms 90_000
+  @insist_ms 10_000
 
   @doc "Another member, in this VM or on a node, or one that comes again; with its label."
   @spec join(World.t(), :vm | :node, instance :: String.t() | nil) :: {World.t(), String.t()}
@@ -87,8 +88,20 @@ defmodule Soak.Members do
   # Its port is this process's, which hears of its end.
   def leave(world, %{kind: :node, node: node, label: label} = member) do
     TestNode.signal(node, "TERM")
+    spawn(fn -> insist(node.pid) end)
     world = world |> forget(member) |> leaving(label)
     put_in(world.later[node.port], {label, &gone(&1, label)})
+  end
+
+  # A node that only begins to start has nobody yet who hears a signal.
+  @spec insist(String.t()) :: :ok
+  defp insist(pid) do
+    Process.sleep(@insist_ms)
+
+    case System.cmd("kill", ["-TERM", pid], stderr_to_stdout: true) do
+      {_, 0} -> insist(pid)
+      _gone -> :ok
+    end
   end
 
   @spec gone(World.t(), String.t()) :: World.t()

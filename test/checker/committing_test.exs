@@ -184,6 +184,11 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
       [draining, stopped] = stopped()
       assert_sound([begun, draining, committed(5), revoked(1, 0), stopped])
       assert_caught(:I7, [begun, draining, committed(4), revoked(1, 0), stopped], [4])
+      # A revoke that could not wait: what is acked later is not its own to commit.
+      late = [delivered(1, [5]), handled(1, [5])]
+      revoked = [committed(5), revoked(1, 1), acked(1, [5]), stopped]
+      assert_sound([begun, late, draining, revoked])
+      assert_caught(:I7, [begun, late, draining, tl(revoked)], [5])
       # What went to another member before, or was lost, is not its own to commit.
       assert_sound([begun, committed(4), revoked(1, 0), draining, stopped])
       assert_sound([begun, draining, of_place(:lost, 0, epoch: 1), stopped])

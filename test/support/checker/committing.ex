@@ -85,7 +85,7 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
   @spec stopped(State.t(), History.member(), integer()) :: State.t()
   def stopped(state, member, time) do
     label = History.label(member)
-    {own, others} = Enum.split_with(state.closed, &(&1.member == member))
+    {own, others} = Enum.split_with(state.closed, fn {track, _} -> track.member == member end)
     state = %{state | closed: others}
 
     if label in state.options.cut_off,
@@ -97,8 +97,12 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
   defp clean?(%{options: %{clean_stops: :all}}, _label), do: true
   defp clean?(%{options: %{clean_stops: labels}}, label), do: label in labels
 
-  @spec left(State.t(), State.track(), boolean(), integer()) :: State.t()
-  defp left(state, track, clean?, time) do
+  @spec left(State.t(), {State.track(), integer() | nil}, boolean(), integer()) :: State.t()
+  defp left(state, {%{committed: committed}, late_from}, _clean?, _time)
+       when is_integer(late_from) and is_integer(committed) and committed >= late_from,
+       do: state
+
+  defp left(state, {track, _late_from}, clean?, time) do
     case wrong(
            track,
            Unacked.lowest(state.unacked, track.id),

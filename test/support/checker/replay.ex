@@ -41,10 +41,13 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     end
   end
 
-  defp step({time, member, :revoked, place, epoch, _unacked}, state) do
+  defp step({time, member, :revoked, place, epoch, unacked}, state) do
     case State.track(state, member, place) do
-      %{epoch: ^epoch} = track -> state |> State.closed(track) |> State.ended(track, time)
-      _another -> state
+      %{epoch: ^epoch} = track ->
+        state |> State.closed(track, unacked) |> State.ended(track, time)
+
+      _another ->
+        state
     end
   end
 

@@ -117,12 +117,17 @@ defmodule OffBroadwayRustKafka.Checker.State do
   def ended(state, _track, _time), do: state
 
   @doc "A member that stops gives it up: what it has committed of it is looked at when it has."
-  @spec closed(t(), track()) :: t()
-  def closed(state, %{ended_at: nil, member: member} = track) do
-    if member in state.draining, do: %{state | closed: [track | state.closed]}, else: state
+  @spec closed(t(), track(), unacked :: non_neg_integer()) :: t()
+  def closed(state, %{ended_at: nil, member: member} = track, unacked) do
+    # What is acked after a revoke that could not wait for it is of no use.
+    late_from = if unacked > 0, do: Unacked.lowest(state.unacked, track.id)
+
+    if member in state.draining,
+      do: %{state | closed: [{track, late_from} | state.closed]},
+      else: state
   end
 
-  def closed(state, _track), do: state
+  def closed(state, _track, _unacked), do: state
 
   @doc "Counts what a track delivered from `from` on, as its next owner has to begin there."
   @spec count(t(), track(), integer() | nil) :: t()
@@ -151,7 +156,7 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @spec close_all(t(), History.member()) :: t()
   def close_all(state, member) do
     for {{^member, _}, track} <- state.tracks, reduce: state do
-      state -> closed(state, track)
+      state -> closed(state, track, 0)
     end
   end
 
