@@ -99,6 +99,11 @@ defmodule OffBroadwayRustKafka.Native do
           {:more | :armed, count :: non_neg_integer(), [run()]}
   def pull(_consumer, _lane, _demand), do: not_loaded()
 
+  # For few records, on a normal scheduler: what would make it long is left to `pull/3`.
+  @spec pull_short(consumer(), lane :: non_neg_integer(), demand :: pos_integer()) ::
+          {:more | :armed, count :: non_neg_integer(), [run()]}
+  def pull_short(_consumer, _lane, _demand), do: not_loaded()
+
   @spec ack(consumer(), [{slot(), epoch(), offset()}]) :: :ok
   def ack(_consumer, _acks), do: not_loaded()
 

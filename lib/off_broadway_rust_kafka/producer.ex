@@ -70,6 +70,8 @@ defmodule OffBroadwayRustKafka.Producer do
   # How soon to look again for stages that start.
   @watch_ms 5
 
+  @few 100
+
   # Broadway's default.
   @shutdown_ms 30_000
 
@@ -187,10 +189,20 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
 
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
-    {status, count, runs} = Native.pull(consumer, lane, demand)
+    {status, count, runs} = take(consumer, lane, demand)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
     {:noreply, Message.from_runs(runs, consumer), state}
   end
+
+  # Few records are taken sooner than a dirty scheduler is woken for them.
+  @spec take(Native.consumer(), non_neg_integer(), pos_integer()) ::
+          {:more | :armed, non_neg_integer(), [Native.run()]}
+  defp take(consumer, lane, demand) when demand <= @few do
+    with {:more, 0, []} <- Native.pull_short(consumer, lane, demand),
+         do: Native.pull(consumer, lane, demand)
+  end
+
+  defp take(consumer, lane, demand), do: Native.pull(consumer, lane, demand)
 
   @spec pull_later(t()) :: t()
   defp pull_later(state), do: %{state | next: later()}

@@ -12,7 +12,7 @@ use crossbeam_channel::{bounded, Sender};
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::Sink;
-use crate::intake::{self, Pulled};
+use crate::intake::{self, Bound, Pulled};
 use crate::partition::Partition;
 use crate::service::{self, Command};
 use crate::shared::Shared;
@@ -98,12 +98,33 @@ impl Consumer {
         demand: usize,
         attached: impl FnOnce() -> bool,
     ) -> Result<Pulled, Error> {
+        self.pull_bound(lane, demand, Bound::LONG, attached)
+    }
+
+    /// The same, for a thread that must not be held up: it ends before a record that makes it long.
+    /// If that is the first one, it brings nothing, and there is more.
+    pub fn pull_short(
+        &self,
+        lane: usize,
+        demand: usize,
+        attached: impl FnOnce() -> bool,
+    ) -> Result<Pulled, Error> {
+        self.pull_bound(lane, demand, Bound::SHORT, attached)
+    }
+
+    fn pull_bound(
+        &self,
+        lane: usize,
+        demand: usize,
+        bound: Bound,
+        attached: impl FnOnce() -> bool,
+    ) -> Result<Pulled, Error> {
         let lane = self.lane(lane)?;
         let intake = lane.intake.lock();
         if demand == 0 || !attached() {
             return Ok(Pulled::default());
         }
-        Ok(intake::pull(&self.shared, lane, intake, demand))
+        Ok(intake::pull(&self.shared, lane, intake, demand, bound))
     }
 
     /// Acks records, in any order; those of another epoch and those acked before change nothing.

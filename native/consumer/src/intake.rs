@@ -39,20 +39,51 @@ pub(crate) struct Intake {
     pub(crate) withheld: usize,
 }
 
+/// How much a pull may take besides its demand.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    /// The record that crosses it still goes.
+    Around(usize),
+    /// The record that would cross it does not.
+    Below(usize),
+}
+
 /// A pull under way.
 struct Basket {
     demand: usize,
-    bytes_left: usize,
+    bound: Bound,
+    bytes: usize,
+    /// A record did not go in.
+    full: bool,
     records: Vec<Delivered>,
 }
 
 impl Basket {
+    fn new(demand: usize, bound: Bound) -> Basket {
+        Basket {
+            demand,
+            bound,
+            bytes: 0,
+            full: false,
+            records: Vec::with_capacity(demand.min(CHUNK)),
+        }
+    }
+
     fn is_full(&self) -> bool {
-        self.records.len() >= self.demand || self.bytes_left == 0
+        self.full || self.records.len() >= self.demand
+    }
+
+    fn has_room_for(&mut self, message: Option<&Message>) -> bool {
+        self.full = self.is_full()
+            || match self.bound {
+                Bound::Around(bytes) => self.bytes >= bytes,
+                Bound::Below(bytes) => self.bytes + message.map_or(0, Message::size) > bytes,
+            };
+        !self.full
     }
 
     fn put(&mut self, slot: u32, epoch: u32, message: Message) {
-        self.bytes_left = self.bytes_left.saturating_sub(message.size());
+        self.bytes += message.size();
         self.records.push(Delivered {
             slot,
             epoch,
@@ -61,8 +92,12 @@ impl Basket {
     }
 }
 
-// Bytes after which a pull ends; the record that crosses it still goes.
-const PULL_BYTES: usize = 4 * 1024 * 1024;
+impl Bound {
+    /// For a thread that may be busy for some milliseconds.
+    pub(crate) const LONG: Bound = Bound::Around(4 * 1024 * 1024);
+    /// For one that may be busy for a small part of one.
+    pub(crate) const SHORT: Bound = Bound::Below(128 * 1024);
+}
 
 // Rounds after which a pull of records that trickle in leaves the rest to the next one.
 const ROUNDS: usize = 3;
@@ -73,6 +108,7 @@ pub(crate) fn pull(
     lane: &Lane,
     mut intake: MutexGuard<'_, Intake>,
     demand: usize,
+    bound: Bound,
 ) -> Pulled {
     let Intake {
         queue,
@@ -88,11 +124,7 @@ pub(crate) fn pull(
         lane.bell.arm();
         return Pulled::default();
     }
-    let mut basket = Basket {
-        demand,
-        bytes_left: PULL_BYTES,
-        records: Vec::with_capacity(demand.min(CHUNK)),
-    };
+    let mut basket = Basket::new(demand, bound);
     for _ in 0..ROUNDS {
         take_parked(shared, lane, queue, &mut basket);
         take_fetched(shared, fetched, &mut basket);
@@ -130,7 +162,7 @@ fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket)
         };
         let mut state = partition.lock();
         loop {
-            if basket.is_full() {
+            if !basket.has_room_for(state.first_parked()) {
                 state.stay_ready();
                 lane.ready.lock().push(slot);
                 break;
@@ -149,11 +181,8 @@ fn take_fetched(shared: &Shared, fetched: &mut VecDeque<Message>, basket: &mut B
         let run = first.partition_key();
         let partition = shared.find(first.topic(), first.partition());
         let mut state = partition.as_ref().map(|p| p.lock());
-        while fetched
-            .front()
-            .is_some_and(|message| message.partition_key() == run)
-        {
-            if basket.is_full() {
+        while let Some(next) = fetched.front().filter(|next| next.partition_key() == run) {
+            if !basket.has_room_for(Some(next)) {
                 return;
             }
             let (Some(message), Some(partition), Some(state)) =

@@ -140,6 +140,11 @@ impl State {
         }
     }
 
+    /// The record that is unparked next.
+    pub(crate) fn first_parked(&self) -> Option<&Message> {
+        self.parked.front()
+    }
+
     /// What became of the next parked record; called until it answers `None`. Once nothing is
     /// parked the partition's queue flows into its lane's again.
     pub(crate) fn unpark(&mut self, lane_queue: &Queue, max_in_flight: u64) -> Option<Offered> {

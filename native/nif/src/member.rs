@@ -86,6 +86,20 @@ fn pull<'a>(
 }
 
 #[rustler::nif]
+fn pull_short<'a>(
+    env: Env<'a>,
+    member: ResourceArc<Member>,
+    lane: usize,
+    demand: usize,
+) -> NifResult<Term<'a>> {
+    let attached = || member.processes.is_attached(lane, env.pid());
+    match member.consumer.pull_short(lane, demand, attached) {
+        Ok(pulled) => Ok(records::encode(env, &pulled)),
+        Err(_) => Err(Error::BadArg),
+    }
+}
+
+#[rustler::nif]
 fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
     let wake = |lane| member.processes.wake_from(env, lane);
     member.consumer.ack(acks.0, wake);
