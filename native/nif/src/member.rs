@@ -4,7 +4,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::{AckId, Consumer, Progress};
+use consumer::{AckId, AckRange, Consumer, Progress};
 use rustler::types::atom::{error, ok};
 use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
@@ -103,6 +103,13 @@ fn pull_short<'a>(
 fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
     let wake = |lane| member.processes.wake_from(env, lane);
     member.consumer.ack(acks.0, wake);
+    ok()
+}
+
+#[rustler::nif]
+fn ack_ranges(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckRange>) -> Atom {
+    let wake = |lane| member.processes.wake_from(env, lane);
+    member.consumer.ack_ranges(acks.0, wake);
     ok()
 }
 

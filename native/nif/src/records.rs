@@ -12,28 +12,37 @@ const HEAP: usize = 64;
 // From here on a binary is on its own, so that whoever keeps it keeps nothing else alive.
 const OWN: usize = 32 * 1024;
 
-/// `{:more | :armed, count, [{topic, partition, slot, epoch, [record]}]}`.
+/// `{:more | :armed, count, [run] | [chunk]}`, where count is of messages.
 pub(crate) fn encode<'a>(env: Env<'a>, pulled: &Pulled) -> Term<'a> {
     let mut arena = Arena::of(env, &pulled.records);
-    let same_run = |a: &Delivered, b: &Delivered| a.slot == b.slot && a.epoch == b.epoch;
-    let runs: Vec<Term> = pulled
-        .records
-        .chunk_by(same_run)
-        .map(|run| encode_run(env, run, &mut arena))
-        .collect();
+    let groups: Vec<Term> = if pulled.chunks.is_empty() {
+        encode_runs(env, pulled, &mut arena)
+    } else {
+        pulled
+            .in_chunks()
+            .map(|chunk| encode_chunk(env, chunk, &mut arena))
+            .collect()
+    };
     let status = if pulled.more {
         atoms::more()
     } else {
         atoms::armed()
     };
-    (status, pulled.records.len(), runs).encode(env)
+    (status, pulled.messages(), groups).encode(env)
 }
 
+fn encode_runs<'a>(env: Env<'a>, pulled: &Pulled, arena: &mut Arena<'a>) -> Vec<Term<'a>> {
+    let same_run = |a: &Delivered, b: &Delivered| a.slot == b.slot && a.epoch == b.epoch;
+    pulled
+        .records
+        .chunk_by(same_run)
+        .map(|run| encode_run(env, run, arena))
+        .collect()
+}
+
+/// `{topic, partition, slot, epoch, [record]}`.
 fn encode_run<'a>(env: Env<'a>, run: &[Delivered], arena: &mut Arena<'a>) -> Term<'a> {
-    let records: Vec<Term> = run
-        .iter()
-        .map(|delivered| encode_record(env, &delivered.message, arena))
-        .collect();
+    let records = encode_records(env, run, arena);
     match run.first() {
         Some(first) => {
             let (topic, partition) = (first.message.topic(), first.message.partition());
@@ -41,6 +50,34 @@ fn encode_run<'a>(env: Env<'a>, run: &[Delivered], arena: &mut Arena<'a>) -> Ter
         }
         None => atoms::nil().encode(env),
     }
+}
+
+/// `{topic, partition, slot, epoch, first, last, count, [record]}`.
+fn encode_chunk<'a>(env: Env<'a>, chunk: &[Delivered], arena: &mut Arena<'a>) -> Term<'a> {
+    let records = encode_records(env, chunk, arena);
+    let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
+        return atoms::nil().encode(env);
+    };
+    make_tuple(
+        env,
+        &[
+            first.message.topic().encode(env),
+            first.message.partition().encode(env),
+            first.slot.encode(env),
+            first.epoch.encode(env),
+            first.message.offset().encode(env),
+            last.message.offset().encode(env),
+            chunk.len().encode(env),
+            records.encode(env),
+        ],
+    )
+}
+
+fn encode_records<'a>(env: Env<'a>, records: &[Delivered], arena: &mut Arena<'a>) -> Vec<Term<'a>> {
+    records
+        .iter()
+        .map(|delivered| encode_record(env, &delivered.message, arena))
+        .collect()
 }
 
 /// `{offset, ts | nil, key | nil, value | nil, [{header, value | nil}]}`.
