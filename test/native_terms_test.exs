@@ -101,6 +101,7 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
         commit_interval: 0,
         drain_timeout: 0,
         max_in_flight: 10,
+        chunk_size: nil,
         unacked_timeout: nil
       })
 

@@ -91,12 +91,18 @@ defmodule OffBroadwayRustKafka.History.Producer do
     |> Enum.each(fn [%{acknowledger: {_, _, {slot, epoch, _}}, metadata: metadata} | _] = run ->
       place = {metadata.topic, metadata.partition}
       Acknowledger.put_place(tag, slot, place)
-      spans = Spans.of_run(for %{acknowledger: {_, _, {_, _, offset}}} <- run, do: offset)
+      spans = run |> Enum.flat_map(&offsets/1) |> Spans.of_run()
       Sink.write(sink, member, :delivered, place, epoch, {lane, spans})
     end)
 
     Enum.map(messages, &Acknowledger.wrap(&1, tag))
   end
+
+  @spec offsets(Message.t()) :: [integer()]
+  defp offsets(%{acknowledger: {_, _, {_, _, [_ | _]}}, data: records}),
+    do: Enum.map(records, &elem(&1, 0))
+
+  defp offsets(%{acknowledger: {_, _, {_, _, offset}}}), do: [offset]
 
   @spec write(t(), atom(), term()) :: :ok
   defp write(%{tag: {sink, member, _}}, kind, value),
