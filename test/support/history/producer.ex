@@ -91,7 +91,11 @@ defmodule OffBroadwayRustKafka.History.Producer do
     |> Enum.each(fn [%{acknowledger: {_, _, {slot, epoch, _}}, metadata: metadata} | _] = run ->
       place = {metadata.topic, metadata.partition}
       Acknowledger.put_place(tag, slot, place)
-      spans = run |> Enum.flat_map(&offsets/1) |> Spans.of_run()
+      offsets = Enum.flat_map(run, &offsets/1)
+      spans = Spans.of_run(offsets)
+      # Who asks for a chunk asks for all that it carries.
+      more = length(offsets) - length(run)
+      if more > 0, do: Sink.write(sink, member, :demanded, nil, nil, {lane, more})
       Sink.write(sink, member, :delivered, place, epoch, {lane, spans})
     end)
 
