@@ -5,7 +5,7 @@ defmodule Bench.Connectors.Ours do
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
 
-  alias Bench.{Connector, Machine, Pipeline, Variant}
+  alias Bench.{Child, Connector, Machine, Pipeline, Variant}
 
   @impl Connector
   def title, do: "off_broadway_rust_kafka"
@@ -20,12 +20,19 @@ defmodule Bench.Connectors.Ours do
   def missing, do: nil
 
   @impl Connector
-  def takes_part?(kind, variant, _shape), do: kind == :read or variant.id != :batchers
+  def takes_part?(:read, _variant, _shape), do: true
+  def takes_part?(:latency, variant, _shape), do: variant.id in [:defaults, :tuned]
+  def takes_part?(:schedules, variant, _shape), do: variant.id in [:tuned, :batchers]
+  def takes_part?(:many, variant, _shape), do: variant.id == :tuned
+  def takes_part?(:calls, _variant, _shape), do: false
 
   @impl Connector
-  defdelegate command(job), to: Pipeline
+  defdelegate command(job), to: Child
 
-  @impl Pipeline
+  @impl Connector
+  defdelegate start(job, context), to: Pipeline
+
+  @impl Connector
   def applications, do: [:off_broadway_rust_kafka | Machine.broadway_applications()]
 
   @impl Pipeline
