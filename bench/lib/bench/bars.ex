@@ -12,7 +12,7 @@ defmodule Bench.Bars do
 
   @spec all(Measure.results()) :: [bar()]
   def all(results) do
-    [&throughput/1, &defaults/1, &batchers/1, &latency/1, &pulled/1, &calls/1, &unmeasured/1]
+    [&throughput/1, &defaults/1, &batchers/1, &latency/1, &pulled/1, &chunks/1, &calls/1, &unmeasured/1]
     |> Enum.flat_map(& &1.(results))
     |> Enum.sort_by(fn {text, _, _} -> String.first(text) end)
   end
@@ -99,6 +99,15 @@ defmodule Bench.Bars do
     ]
   end
 
+  @spec chunks(Measure.results()) :: [bar()]
+  defp chunks(results) do
+    [
+      at_least("6. Chunks of 500: records/s to raw librdkafka's", 0.75, fn ->
+        ours(results, :chunks, "rate") / Medians.figure(results, @small, Raw, :defaults, "rate")
+      end)
+    ]
+  end
+
   @spec calls(Measure.results()) :: [bar()]
   defp calls(results) do
     [
@@ -124,7 +133,6 @@ defmodule Bench.Bars do
   @spec unmeasured(Measure.results()) :: [bar()]
   defp unmeasured(_results) do
     for text <- [
-          "6. Chunks: 0.75 × raw librdkafka",
           "7. 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers: CPU within 15 %, bounded memory",
           "8. Idle with 1000 partitions: below 0.5 % of a core"
         ],
