@@ -22,6 +22,7 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
         drain_timeout: 1_000,
         max_in_flight: 1_000,
         chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 

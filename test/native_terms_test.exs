@@ -102,6 +102,7 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
         drain_timeout: 0,
         max_in_flight: 10,
         chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 

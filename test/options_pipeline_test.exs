@@ -41,6 +41,7 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
         drain_timeout: 500,
         max_in_flight: 77,
         chunk_size: 7,
+        headers: false,
         config: ["client.id": "me"]
       ]
       |> broadway()
@@ -60,6 +61,7 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
              drain_timeout: 500,
              max_in_flight: 77,
              chunk_size: 7,
+             headers: false,
              unacked_timeout: 60_000
            }
   end

@@ -25,6 +25,7 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                chunk_size: nil,
                unacked_timeout: 60_000,
                on_unacked: :report,
+               headers: true,
                properties: []
              }
     end
@@ -70,6 +71,7 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {:chunk_size, 0, ":chunk_size option: expected records between 1 and 5000, got: 0"},
           {:chunk_size, 5_001, ":chunk_size option: expected records between 1 and 5000"},
           {:chunk_size, "500", ":chunk_size option: expected records between 1 and 5000"},
+          {:headers, nil, "got: nil"},
           {:unacked_timeout, 0, ":unacked_timeout option: expected milliseconds between 1"},
           {:unacked_timeout, :never, "or :infinity, got: :never"},
           {:on_unacked, :retry, "got: :retry"},

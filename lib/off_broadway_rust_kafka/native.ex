@@ -49,6 +49,7 @@ defmodule OffBroadwayRustKafka.Native do
           drain_timeout: non_neg_integer(),
           max_in_flight: pos_integer(),
           chunk_size: pos_integer() | nil,
+          headers: boolean(),
           unacked_timeout: pos_integer() | nil
         }
 

@@ -32,9 +32,12 @@ defmodule OffBroadwayRustKafka.Producer do
     * `:key` - the record's key, a binary or `nil`
     * `:ts` - the record's timestamp in milliseconds since the Unix epoch, or `nil`
     * `:headers` - a list of `{name, value}` in the record's order; names may repeat, and a value
-      may be `nil`
+      may be `nil`. With `headers: false` it is empty
 
   and its batch key is `{topic, partition}`.
+
+  With a `:chunk_size` a message carries many records in place of one: see
+  `OffBroadwayRustKafka.Chunk`.
 
   ## Order and concurrency
 
@@ -243,6 +246,7 @@ defmodule OffBroadwayRustKafka.Producer do
       drain_timeout: options.drain_timeout,
       max_in_flight: options.max_in_flight || InFlight.default(broadway, options.chunk_size),
       chunk_size: options.chunk_size,
+      headers: options.headers,
       unacked_timeout: options.unacked_timeout
     }
   end

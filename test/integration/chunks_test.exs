@@ -90,6 +90,15 @@ defmodule OffBroadwayRustKafka.ChunksTest do
     assert second == {1, 1_700_000_000_001, nil, "", []}
   end
 
+  test "with headers: false records have none, and all else", %{kafka: kafka} do
+    topic = create_topic(kafka, 1)
+    produce(kafka, topic, [%{key: "k", value: "v", headers: [{"h", "1"}], ts: 1_700_000_000_000}])
+    [message] = kafka |> start(topic, producer: [headers: false]) |> handled(1)
+    assert message.data == [{0, 1_700_000_000_000, "k", "v", []}]
+    [message] = kafka |> TestPipeline.start([topic], producer: [headers: false]) |> handled(1)
+    assert %{data: "v", metadata: %{key: "k", headers: [], ts: 1_700_000_000_000}} = message
+  end
+
   test "records that fail in a batch go to handle_failed, and all are committed", %{kafka: kafka} do
     topic = create_topic(kafka, 2)
     fill(kafka, topic, 2, 200)

@@ -90,6 +90,7 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
         drain_timeout: 1_000,
         max_in_flight: 10,
         chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 

@@ -21,6 +21,8 @@ pub(crate) struct ConfigMap {
     drain_timeout: u64,
     max_in_flight: u64,
     chunk_size: Option<usize>,
+    /// What records are encoded with, which is no concern of the consumer's.
+    pub(crate) headers: bool,
     unacked_timeout: Option<u64>,
 }
 
