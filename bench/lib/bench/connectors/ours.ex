@@ -13,7 +13,9 @@ defmodule Bench.Connectors.Ours do
   @impl Connector
   def variants do
     chunks = %Variant{id: :chunks, title: "chunks of 500", producer: [chunk_size: 500]}
-    Variant.all("max_demand 100") ++ [chunks]
+    bare = %Variant{id: :bare_chunks, title: "the same, headers: false"}
+    bare = %{bare | producer: [chunk_size: 500, headers: false]}
+    Variant.all("max_demand 100") ++ [chunks, bare]
   end
 
   @impl Connector

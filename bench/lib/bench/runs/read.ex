@@ -32,7 +32,7 @@ defmodule Bench.Runs.Read do
   end
 
   @spec kind(Bench.Variant.t()) :: :count | :count_batches | :count_chunks
-  defp kind(%{id: :chunks}), do: :count_chunks
+  defp kind(%{id: id}) when id in [:chunks, :bare_chunks], do: :count_chunks
   defp kind(%{batchers: []}), do: :count
   defp kind(_variant), do: :count_batches
 end
