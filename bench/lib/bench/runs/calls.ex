@@ -69,7 +69,7 @@ defmodule Bench.Runs.Calls do
         first(consumer)
 
       {_, _, runs} ->
-        Native.ack(consumer, Nif.acks(runs))
+        Native.ack(Native.ack_ref(consumer), Nif.acks(runs))
     end
   end
 
@@ -96,7 +96,7 @@ defmodule Bench.Runs.Calls do
       timed(times, :pull_short, fn -> Native.pull_short(consumer, 0, @few) end)
 
     acks = Nif.acks(runs)
-    timed(times, :ack_few, fn -> Native.ack(consumer, acks) end)
+    timed(times, :ack_few, fn -> Native.ack(Native.ack_ref(consumer), acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
@@ -104,7 +104,7 @@ defmodule Bench.Runs.Calls do
   defp long(consumer, times) do
     {status, _count, runs} = timed(times, :pull, fn -> Native.pull(consumer, 0, @many) end)
     acks = Nif.acks(runs)
-    timed(times, :ack_many, fn -> Native.ack(consumer, acks) end)
+    timed(times, :ack_many, fn -> Native.ack(Native.ack_ref(consumer), acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
@@ -114,7 +114,7 @@ defmodule Bench.Runs.Calls do
   defp collect(consumer, left, messages) do
     {status, count, runs} = Native.pull(consumer, 0, left)
     if status == :armed and count < left, do: Nif.await_wake()
-    collect(consumer, left - count, Message.from_runs(runs, consumer) ++ messages)
+    collect(consumer, left - count, Message.from_runs(runs, Native.ack_ref(consumer)) ++ messages)
   end
 
   @spec do_nothing(map(), until :: integer()) :: :ok
