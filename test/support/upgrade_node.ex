@@ -89,6 +89,8 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
         commit_interval: 0,
         drain_timeout: 1_000,
         max_in_flight: 10,
+        chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 
@@ -102,7 +104,7 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
     {:ok, client} = Native.client_start([{"bootstrap.servers", bootstrap}])
     {:ok, [offset]} = Native.client_produce(client, @topic, [{0, nil, "", [], nil}], @wait_ms)
     {slot, epoch} = pull(consumer, offset)
-    :ok = Native.ack(consumer, [{slot, epoch, offset}])
+    :ok = Native.ack(Native.ack_ref(consumer), [{slot, epoch, offset}])
     next = offset + 1
 
     event(fn

@@ -27,15 +27,27 @@ defmodule Bench.Command do
     ])
   end
 
-  @doc "Ends what `start/1` started, and says whether it was still there."
-  @spec stop(port()) :: :ok | {:error, String.t()}
+  @doc "Ends what `start/1` started, unless it is gone: the last of each figure it printed."
+  @spec stop(port()) :: {:ok, Figures.t()} | {:error, String.t()}
   def stop(port) do
+    lines = said(port, [])
+
     receive do
-      {^port, {:exit_status, status}} -> {:error, "ended with status #{status}"}
+      {^port, {:exit_status, status}} -> {:error, last("ended with status #{status}", lines)}
     after
       0 ->
         Port.close(port)
         flush(port)
+        {:ok, lines |> Enum.reverse() |> Figures.parse()}
+    end
+  end
+
+  @spec said(port(), [String.t()]) :: [String.t()]
+  defp said(port, lines) do
+    receive do
+      {^port, {:data, {_, line}}} -> said(port, [line | lines])
+    after
+      0 -> lines
     end
   end
 

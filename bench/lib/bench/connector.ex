@@ -15,11 +15,17 @@ defmodule Bench.Connector do
   @doc "Whether the connector takes part in such a measurement."
   @callback takes_part?(Job.kind(), Variant.t(), Bench.Shape.t() | nil) :: boolean()
   @callback command(Job.t()) :: command()
+  @doc "What must run before it is started; only of connectors in a VM."
+  @callback applications() :: [atom()]
+  @doc "Starts it inside its VM: it counts, or tells the age of, what it handles."
+  @callback start(Job.t(), Bench.Pipeline.context()) :: :ok
+  @optional_callbacks applications: 0, start: 2
 
   @all [
     Bench.Connectors.Raw,
     Bench.Connectors.BroadwayAlone,
     Bench.Connectors.Ours,
+    Bench.Connectors.Nif,
     Bench.Connectors.BroadwayKafka,
     Bench.Connectors.Klife
   ]

@@ -4,7 +4,7 @@ defmodule Bench.Figures do
 
   @type t :: %{optional(name :: String.t()) => float()}
 
-  @spec print(keyword(number())) :: :ok
+  @spec print([{atom() | String.t(), number()}]) :: :ok
   def print(figures) do
     for {name, value} <- figures, do: IO.puts("figure #{name} #{value}")
     :ok

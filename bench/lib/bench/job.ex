@@ -4,11 +4,14 @@ defmodule Bench.Job do
   #
   # `:read`: how fast, from the first record to the last of `records`, `seconds` at most.
   # `:latency`: how soon after it was sent each record arrives, for `seconds` after a warm-up.
+  # `:calls`: how long each call into the NIF takes.
+  # `:schedules`: which processes keep a scheduler for long, while a pipeline runs.
+  # `:many`: whether ten pipelines in one VM all make progress.
 
   @enforce_keys [:kind, :connector, :variant, :brokers, :topic, :group, :partitions, :bytes]
   defstruct @enforce_keys ++ [records: 0, seconds: 5, warm_up: 2]
 
-  @type kind :: :read | :latency
+  @type kind :: :read | :latency | :calls | :schedules | :many
   @type t :: %__MODULE__{
           kind: kind(),
           connector: module(),

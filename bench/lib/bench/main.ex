@@ -2,7 +2,7 @@ defmodule Bench.Main do
   @moduledoc false
   # Started by bin/bench, which has checked the arguments and started the broker.
 
-  alias Bench.{Measure, Plan, Ratios, Report}
+  alias Bench.{Charts, Measure, Plan, Ratios, Report}
 
   @spec run() :: no_return()
   def run do
@@ -17,13 +17,16 @@ defmodule Bench.Main do
 
   @spec finish(Plan.t(), Measure.results(), Path.t()) :: 0 | 1
   defp finish(%{form: :smoke} = plan, results, _path) do
-    [{shape, _records, _variants}] = plan.reads
+    [{shape, _records, _rounds, _variants}] = plan.reads
     if Ratios.hold?(Ratios.measured(results, shape), Ratios.committed()), do: 0, else: 1
   end
 
   defp finish(plan, results, path) do
-    File.write!(path, Report.text(plan, results))
-    IO.puts(path)
+    for {name, text} <- [{path, Report.text(plan, results)} | Charts.files(plan, results, path)] do
+      File.write!(name, text)
+      IO.puts(name)
+    end
+
     if Enum.any?(Map.values(results), &failed?/1), do: 1, else: 0
   end
 

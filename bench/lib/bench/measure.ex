@@ -3,50 +3,80 @@ defmodule Bench.Measure do
   # All runs of a plan: the connectors in turn, round by round, so that what the machine does besides
   # meets them all.
 
-  alias Bench.{Command, Figures, Job, Plan, Raw, Shape, Topics, Variant}
+  alias Bench.{Command, Figures, Job, Paced, Plan, Shape, Topics, Variant}
 
   # Starting a VM, joining a group and waiting for the first record.
   @spare_ms 90_000
-  @latency_bytes 100
+  # What the checks read: enough of it for all of them, in records as real topics have them.
+  @check_shape %Shape{bytes: 1024}
+  @check_records 800_000
 
   @type subject :: {connector :: module(), Variant.t()}
-  @type results :: %{
-          {what :: Shape.t() | :latency, subject()} => [
-            {:ok, Figures.t()} | {:error, String.t()}
-          ]
-        }
+  @type what :: Shape.t() | {:latency, Plan.load()} | :calls | :schedules | :many
+  @type result :: {:ok, Figures.t()} | {:error, String.t()}
+  @type results :: %{{what(), subject()} => [result()]}
 
   @spec all(Plan.t(), String.t()) :: results()
   def all(plan, brokers) do
     client = Topics.client(brokers)
-
-    reads = for read <- plan.reads, do: read(plan, client, brokers, read)
-    latency = if plan.latency_rate, do: latency(plan, client, brokers), else: %{}
-    Enum.reduce(reads, latency, &Map.merge/2)
+    reads = merged(for read <- plan.reads, do: read(plan, client, brokers, read))
+    latencies = latencies(plan, client, brokers, reads)
+    checks = checks(plan, client, brokers)
+    merged([reads, latencies, checks])
   end
 
-  @spec read(Plan.t(), reference(), String.t(), {Shape.t(), pos_integer(), [atom()]}) :: results()
-  defp read(plan, client, brokers, {shape, records, ids}) do
+  @spec read(Plan.t(), reference(), String.t(), Plan.read()) :: results()
+  defp read(plan, client, brokers, {shape, records, rounds, ids}) do
     with_topic(plan, client, fn topic ->
-      say("loading #{records} records of #{Shape.title(shape)}")
-      :ok = Topics.load(brokers, topic, plan.partitions, shape, records)
+      load(plan, brokers, topic, shape, records)
 
-      rounds(plan, shape, Plan.readers(plan, shape, ids), fn subject ->
+      rounds(rounds, shape, Plan.readers(plan, shape, ids), fn subject ->
         job = job(:read, subject, plan, brokers, topic, Topics.group())
         run(%{job | records: records, seconds: plan.seconds, bytes: shape.bytes})
       end)
     end)
   end
 
-  @spec latency(Plan.t(), reference(), String.t()) :: results()
-  defp latency(plan, client, brokers) do
+  @spec latencies(Plan.t(), reference(), String.t(), results()) :: results()
+  defp latencies(plan, client, brokers, reads) do
     with_topic(plan, client, fn topic ->
-      rounds(plan, :latency, Plan.listeners(plan), fn subject ->
-        group = Topics.existing_group(client, topic, plan.partitions)
-        job = job(:latency, subject, plan, brokers, topic, group)
-        paced(job, plan.latency_rate, fn -> run(%{job | seconds: plan.latency_seconds}) end)
-      end)
+      merged(
+        for {load, rounds, seconds} <- plan.latencies, rate = Paced.rate(load, reads, plan) do
+          rounds(rounds, {:latency, load}, Plan.listeners(plan, load), fn subject ->
+            group = Topics.existing_group(client, topic, plan.partitions)
+            job = job(:latency, subject, plan, brokers, topic, group)
+            Paced.run(job, rate, fn -> run(%{job | seconds: seconds}) end)
+          end)
+        end
+      )
     end)
+  end
+
+  @spec checks(Plan.t(), reference(), String.t()) :: results()
+  defp checks(%{checks: []}, _client, _brokers), do: %{}
+
+  defp checks(plan, client, brokers) do
+    with_topic(plan, client, fn topic ->
+      load(plan, brokers, topic, @check_shape, @check_records)
+
+      merged(
+        for {kind, rounds, seconds} <- plan.checks do
+          rounds(rounds, kind, Plan.subjects(plan, kind), fn subject ->
+            job = job(kind, subject, plan, brokers, topic, Topics.group())
+            run(%{job | seconds: seconds, bytes: @check_shape.bytes})
+          end)
+        end
+      )
+    end)
+  end
+
+  @spec merged([results()]) :: results()
+  defp merged(results), do: Enum.reduce(results, %{}, &Map.merge/2)
+
+  @spec load(Plan.t(), String.t(), String.t(), Shape.t(), pos_integer()) :: :ok
+  defp load(plan, brokers, topic, shape, records) do
+    say("loading #{records} records of #{Shape.title(shape)}")
+    Topics.load(brokers, topic, plan.partitions, shape, records)
   end
 
   @spec with_topic(Plan.t(), reference(), (String.t() -> results())) :: results()
@@ -63,13 +93,12 @@ defmodule Bench.Measure do
     end
   end
 
-  @spec rounds(Plan.t(), Shape.t() | :latency, [subject()], (subject() -> result)) :: results()
-        when result: {:ok, Figures.t()} | {:error, String.t()}
-  defp rounds(plan, what, subjects, measure) do
+  @spec rounds(pos_integer(), what(), [subject()], (subject() -> result())) :: results()
+  defp rounds(rounds, what, subjects, measure) do
     runs =
-      for round <- 1..plan.rounds, subject <- subjects do
+      for round <- 1..rounds, subject <- subjects do
         result = measure.(subject)
-        say("#{round}/#{plan.rounds} #{name(what)}, #{name(subject)}: #{told(result)}")
+        say("#{round}/#{rounds} #{name(what)}, #{name(subject)}: #{told(result)}")
         {{what, subject}, result}
       end
 
@@ -86,39 +115,34 @@ defmodule Bench.Measure do
       topic: topic,
       group: group,
       partitions: plan.partitions,
-      bytes: @latency_bytes
+      bytes: Paced.bytes()
     }
   end
 
-  @spec run(Job.t()) :: {:ok, Figures.t()} | {:error, String.t()}
+  @spec run(Job.t()) :: result()
   defp run(job),
     do: Command.run(job.connector.command(job), (job.warm_up + job.seconds) * 1000 + @spare_ms)
 
-  @spec paced(Job.t(), pos_integer(), (() -> result)) :: result when result: term()
-  defp paced(job, rate, fun) do
-    options = [partitions: job.partitions, bytes: job.bytes, rate: rate]
-    pace = Command.start(Raw.command("pace", job, options))
-    result = fun.()
-
-    case Command.stop(pace) do
-      :ok -> result
-      {:error, reason} -> {:error, "the records' source #{reason}"}
-    end
-  end
-
-  @spec name(Shape.t() | :latency | subject()) :: String.t()
-  defp name(:latency), do: "latency"
+  @spec name(what() | subject()) :: String.t()
+  defp name({:latency, load}), do: "latency at #{Paced.title(load)}"
   defp name(%Shape{} = shape), do: Shape.title(shape)
   defp name({connector, variant}), do: "#{connector.title()} (#{variant.title})"
+  defp name(kind), do: to_string(kind)
 
-  @spec told({:ok, Figures.t()} | {:error, String.t()}) :: String.t()
+  @spec told(result()) :: String.t()
   defp told({:error, reason}), do: reason
 
   defp told({:ok, %{"rate" => rate, "cpu_us" => cpu}}),
     do: "#{round(rate)} records/s, #{Float.round(cpu, 2)} µs of CPU each"
 
-  defp told({:ok, %{"p50_ms" => p50, "p99_ms" => p99}}),
-    do: "p50 #{Float.round(p50, 2)} ms, p99 #{Float.round(p99, 2)} ms"
+  defp told({:ok, %{"p50_ms" => p50, "p99_ms" => p99} = figures}) do
+    "p50 #{Float.round(p50, 2)} ms, p99 #{Float.round(p99, 2)} ms, " <>
+      "#{round(figures["received"])} of #{round(figures["sent"])} records/s"
+  end
+
+  defp told({:ok, figures}),
+    do:
+      Enum.map_join(Enum.sort(figures), ", ", fn {name, n} -> "#{name} #{Float.round(n, 1)}" end)
 
   @spec say(String.t()) :: :ok
   defp say(line), do: IO.puts(:stderr, "bin/bench: " <> line)

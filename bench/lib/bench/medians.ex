@@ -2,22 +2,23 @@ defmodule Bench.Medians do
   @moduledoc false
   # Looks a figure up in the results: the median of its runs.
 
-  alias Bench.{Figures, Measure, Shape}
+  alias Bench.{Figures, Measure}
 
-  @spec of(Measure.results(), Shape.t() | :latency, Measure.subject()) :: Figures.t() | nil
+  @spec of(Measure.results(), Measure.what(), Measure.subject()) :: Figures.t() | nil
   def of(results, what, subject) do
     Figures.median(succeeded(results, what, subject))
   end
 
   @doc "The figures of each run of a connector's variant that did not fail."
-  @spec runs(Measure.results(), Shape.t() | :latency, module(), atom()) :: [Figures.t()]
+  @spec runs(Measure.results(), Measure.what(), module(), atom()) :: [Figures.t()]
   def runs(results, what, connector, id) do
+    # Without such a variant there is nothing under nil.
     variant = Enum.find(connector.variants(), &(&1.id == id))
     succeeded(results, what, {connector, variant})
   end
 
   @doc "The figure of a connector's variant; `nil` when it was not measured."
-  @spec figure(Measure.results(), Shape.t() | :latency, module(), atom(), String.t()) ::
+  @spec figure(Measure.results(), Measure.what(), module(), atom(), String.t()) ::
           float() | nil
   def figure(results, what, connector, id, name) do
     figures = results |> runs(what, connector, id) |> Figures.median()
@@ -27,7 +28,7 @@ defmodule Bench.Medians do
   @doc "The best of the peers, by `choose` (`&Enum.max/1` or `&Enum.min/1`)."
   @spec best_peer(
           Measure.results(),
-          Shape.t() | :latency,
+          Measure.what(),
           atom(),
           String.t(),
           ([float()] -> float())
@@ -41,7 +42,7 @@ defmodule Bench.Medians do
     if figures != [], do: choose.(figures)
   end
 
-  @spec succeeded(Measure.results(), Shape.t() | :latency, Measure.subject()) :: [Figures.t()]
+  @spec succeeded(Measure.results(), Measure.what(), Measure.subject()) :: [Figures.t()]
   defp succeeded(results, what, subject),
     do: for({:ok, figures} <- Map.get(results, {what, subject}, []), do: figures)
 end

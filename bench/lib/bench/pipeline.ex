@@ -1,30 +1,20 @@
 defmodule Bench.Pipeline do
   @moduledoc false
-  # The Broadway pipeline of every connector that has one: it does nothing but count, or tell the
-  # age of each record.
+  # The Broadway pipeline of every connector that has one: it does nothing but count, or note the age
+  # of each record.
 
   use Broadway
 
-  alias Bench.{Connector, Job}
+  alias Bench.{Histogram, Job}
 
-  @doc "What must run before the pipeline."
-  @callback applications() :: [atom()]
   @doc "The pipeline's options; what else the connector needs is started here."
   @callback options(Job.t()) :: keyword()
   @doc "The record's value in a message."
   @callback value(Broadway.Message.t()) :: binary()
 
   @type context ::
-          {:count | :count_batches, :counters.counters_ref()}
-          | {:tell, pid(), connector :: module()}
-
-  @doc "A VM of its own for the job."
-  @spec command(Job.t()) :: Connector.command()
-  def command(job) do
-    {"mix",
-     ["run", "--no-compile", "--no-deps-check", "--no-start", "-e", "Bench.Child.main()", "--"] ++
-       [Job.encode(job)]}
-  end
+          {:count | :count_batches | :count_chunks, :counters.counters_ref()}
+          | {:age, Histogram.t(), connector :: module()}
 
   @spec start(Job.t(), context()) :: :ok
   def start(job, context) do
@@ -41,9 +31,14 @@ defmodule Bench.Pipeline do
 
   def handle_message(_processor, message, {:count_batches, _counter}), do: message
 
-  def handle_message(_processor, message, {:tell, pid, connector}) do
+  def handle_message(_processor, message, {:count_chunks, counter}) do
+    :counters.add(counter, 1, message.metadata.count)
+    message
+  end
+
+  def handle_message(_processor, message, {:age, ages, connector}) do
     <<stamp::64, _rest::binary>> = connector.value(message)
-    send(pid, {:age, :os.system_time(:nanosecond) - stamp})
+    Histogram.add(ages, :os.system_time(:nanosecond) - stamp)
     message
   end
 

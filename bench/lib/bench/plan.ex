@@ -7,19 +7,26 @@ defmodule Bench.Plan do
 
   @partitions 8
   @variants [:defaults, :tuned, :batchers]
+  @small %Shape{bytes: 100}
 
-  @enforce_keys [:form, :rounds, :seconds, :reads, :connectors]
-  defstruct @enforce_keys ++
-              [latency_rate: nil, latency_seconds: 0, partitions: @partitions]
+  @enforce_keys [:form, :seconds, :reads, :connectors]
+  defstruct @enforce_keys ++ [latencies: [], checks: [], partitions: @partitions]
+
+  @typedoc "Records a second, or a share of the most that our defaults handle of the first shape."
+  @type load :: pos_integer() | float()
+
+  @type read ::
+          {Shape.t(), records :: pos_integer(), rounds :: pos_integer(), [variant :: atom()]}
+  @type latency :: {load(), rounds :: pos_integer(), seconds :: pos_integer()}
+  @type check :: {:calls | :schedules | :many, rounds :: pos_integer(), seconds :: pos_integer()}
 
   @type t :: %__MODULE__{
           form: :quick | :full | :smoke,
-          rounds: pos_integer(),
           seconds: pos_integer(),
-          reads: [{Shape.t(), records :: pos_integer(), [variant :: atom()]}],
+          reads: [read()],
           connectors: [module()],
-          latency_rate: pos_integer() | nil,
-          latency_seconds: non_neg_integer(),
+          latencies: [latency()],
+          checks: [check()],
           partitions: pos_integer()
         }
 
@@ -27,42 +34,42 @@ defmodule Bench.Plan do
   def form("quick") do
     %__MODULE__{
       form: :quick,
-      rounds: 3,
-      seconds: 4,
+      seconds: 3,
       reads: [
-        {%Shape{bytes: 100}, 1_500_000, [:defaults, :tuned]},
-        {%Shape{bytes: 1024}, 500_000, [:tuned, :batchers]}
+        {@small, 2_000_000, 3, [:defaults, :tuned, :pulled, :chunks, :bare_chunks]},
+        {%Shape{bytes: 1024}, 600_000, 2, [:batchers]},
+        {%Shape{bytes: 10_240}, 100_000, 2, [:batchers]},
+        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 2, [:batchers]},
+        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 2, [:batchers]}
       ],
       connectors: Connector.all(),
-      latency_rate: 100,
-      latency_seconds: 5
+      latencies: [{100, 2, 4}, {0.2, 3, 3}, {0.5, 3, 3}],
+      checks: [{:calls, 3, 3}, {:schedules, 1, 4}, {:many, 1, 5}]
     }
   end
 
   def form("full") do
     %__MODULE__{
       form: :full,
-      rounds: 5,
       seconds: 10,
       reads: [
-        {%Shape{bytes: 100}, 4_000_000, @variants},
-        {%Shape{bytes: 1024}, 1_500_000, @variants},
-        {%Shape{bytes: 10_240}, 200_000, @variants},
-        {%Shape{bytes: 1024, codec: "lz4"}, 1_500_000, @variants},
-        {%Shape{bytes: 1024, codec: "zstd"}, 1_500_000, @variants}
+        {@small, 6_000_000, 5, @variants ++ [:pulled, :chunks, :bare_chunks]},
+        {%Shape{bytes: 1024}, 2_000_000, 5, @variants ++ [:chunks, :bare_chunks]},
+        {%Shape{bytes: 10_240}, 200_000, 5, @variants},
+        {%Shape{bytes: 1024, codec: "lz4"}, 2_000_000, 5, @variants},
+        {%Shape{bytes: 1024, codec: "zstd"}, 2_000_000, 5, @variants}
       ],
       connectors: Connector.all(),
-      latency_rate: 100,
-      latency_seconds: 20
+      latencies: [{100, 5, 20}, {0.2, 5, 10}, {0.5, 5, 10}],
+      checks: [{:calls, 5, 10}, {:schedules, 3, 10}, {:many, 3, 15}]
     }
   end
 
   def form("smoke") do
     %__MODULE__{
       form: :smoke,
-      rounds: 3,
       seconds: 2,
-      reads: [{%Shape{bytes: 100}, 1_000_000, [:defaults, :tuned]}],
+      reads: [{@small, 1_000_000, 3, [:defaults, :tuned]}],
       connectors: [Raw, BroadwayAlone, Ours]
     }
   end
@@ -84,11 +91,21 @@ defmodule Bench.Plan do
         do: {connector, variant}
   end
 
-  @doc "Whose latency is measured."
-  @spec listeners(t()) :: [{module(), Bench.Variant.t()}]
-  def listeners(plan) do
+  @doc "Whose latency is measured. A share of our own rate is more than the others can do."
+  @spec listeners(t(), load()) :: [{module(), Bench.Variant.t()}]
+  def listeners(plan, load) when is_integer(load), do: subjects(plan, :latency)
+
+  def listeners(plan, load) when is_float(load) do
+    for {connector, variant} <- subjects(plan, :latency),
+        connector in [Raw, Ours] and variant.id == :defaults,
+        do: {connector, variant}
+  end
+
+  @doc "What takes part in a measurement that is of no shape."
+  @spec subjects(t(), Bench.Job.kind()) :: [{module(), Bench.Variant.t()}]
+  def subjects(plan, kind) do
     for {connector, variant} <- subjects(plan),
-        connector.takes_part?(:latency, variant, nil),
+        connector.takes_part?(kind, variant, nil),
         do: {connector, variant}
   end
 

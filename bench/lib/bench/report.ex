@@ -2,18 +2,29 @@ defmodule Bench.Report do
   @moduledoc false
   # bench/RESULTS.md.
 
-  alias Bench.{Bars, Machine, Measure, Medians, Plan, Shape, Variant}
+  alias Bench.{Bars, Charts, Machine, Measure, Medians, Paced, Plan, Profile, Shape, Variant}
+  alias Bench.Report.Checks
+
+  import Bench.Table, only: [decimal: 1, whole: 1]
 
   @spec text(Plan.t(), Measure.results()) :: String.t()
   def text(plan, results) do
-    tables = for {shape, _, ids} <- plan.reads, do: throughput(plan, results, shape, ids)
-    latency = if plan.latency_rate, do: [latency(plan, results)], else: []
+    reads = for {shape, _, rounds, ids} <- plan.reads, do: read(plan, results, shape, rounds, ids)
+    latencies = for latency <- plan.latencies, do: latency(plan, results, latency)
 
     sections =
-      [head(plan), bars(results)] ++ tables ++ latency ++ [settings(plan), versions(plan)]
+      [head(plan), bars(results), Charts.links(plan)] ++
+        reads ++
+        latencies ++
+        Checks.sections(plan, results) ++
+        [Profile.section(), settings(plan), versions(plan)]
 
-    Enum.join(sections, "\n\n") <> "\n"
+    (sections |> Enum.reject(&is_nil/1) |> Enum.join("\n\n")) <> "\n"
   end
+
+  @doc "How a connector, set up in one way, is called."
+  @spec name(Measure.subject()) :: String.t()
+  def name({connector, variant}), do: "#{connector.title()}, #{variant.title}"
 
   @spec head(Plan.t()) :: String.t()
   defp head(plan) do
@@ -27,7 +38,7 @@ defmodule Bench.Report do
     #{Machine.description()}, shared with the one broker; load average before it began: \
     #{System.get_env("BENCH_LOAD", "unknown")}. One topic of \
     #{plan.partitions} partitions for each size: JSON, a key and two headers a record. All connectors in \
-    turn, #{plan.rounds} rounds; each run in an OS process of its own, from the first record on, for \
+    turn, round by round; each run in an OS process of its own, from the first record on, for \
     #{plan.seconds} s at most. The median of each figure, and the lowest and highest rate. CPU time is \
     that of the whole process.\
     """ <> stand_ins() <> skipped(missing)
@@ -57,11 +68,11 @@ defmodule Bench.Report do
   @spec bars(Measure.results()) :: String.t()
   defp bars(results) do
     rows = for {text, measured, met} <- Bars.all(results), do: [text, measured, met]
-    "## What we have set ourselves\n\n" <> table(["", "measured", ""], rows)
+    "## What we have set ourselves\n\n" <> Bench.Table.text(["", "measured", ""], rows)
   end
 
-  @spec throughput(Plan.t(), Measure.results(), Shape.t(), [atom()]) :: String.t()
-  defp throughput(plan, results, shape, ids) do
+  @spec read(Plan.t(), Measure.results(), Shape.t(), pos_integer(), [atom()]) :: String.t()
+  defp read(plan, results, shape, rounds, ids) do
     head = ["", "records/s", "lowest – highest", "CPU of a record, µs", "peak memory, MiB"]
 
     rows =
@@ -78,25 +89,37 @@ defmodule Bench.Report do
         end
       end
 
-    "## #{Shape.title(shape)} records\n\n" <> table(head, rows)
+    "## #{Shape.title(shape)} records\n\nRounds: #{rounds}.\n\n" <> Bench.Table.text(head, rows)
   end
 
-  @spec latency(Plan.t(), Measure.results()) :: String.t()
-  defp latency(plan, results) do
-    head = ["", "p50, ms", "p99, ms", "start to first, ms"]
+  @spec latency(Plan.t(), Measure.results(), Plan.latency()) :: String.t()
+  defp latency(plan, results, {load, rounds, seconds}) do
+    head = ["", "p50, ms", "p99, ms", "records/s: sent", "received", "start to first, ms"]
 
     rows =
-      for subject <- Plan.listeners(plan) do
-        case Medians.of(results, :latency, subject) do
-          nil -> [name(subject), failure(results[{:latency, subject}]), "", ""]
-          m -> [name(subject), decimal(m["p50_ms"]), decimal(m["p99_ms"]), whole(m["first_ms"])]
+      for subject <- Plan.listeners(plan, load) do
+        case Medians.of(results, {:latency, load}, subject) do
+          nil ->
+            [name(subject), failure(results[{{:latency, load}, subject}]), "", "", "", ""]
+
+          m ->
+            [name(subject), decimal(m["p50_ms"]), decimal(m["p99_ms"])] ++
+              [whole(m["sent"]), whole(m["received"]), whole(m["first_ms"])]
         end
       end
 
-    "## Latency at #{plan.latency_rate} records a second\n\n" <>
-      "From just before the record is produced to the handler; 100 B, an existing group, " <>
-      "#{plan.latency_seconds} s a run after a warm-up of 2 s.\n\n" <> table(head, rows)
+    "## Latency at #{Paced.title(load)}\n\n" <>
+      "From just before the record is produced to the handler; #{Paced.bytes()} B, an existing group, " <>
+      "#{seconds} s a run after a warm-up of 2 s, rounds: #{rounds}.#{whose(load)}\n\n" <>
+      Bench.Table.text(head, rows)
   end
+
+  @spec whose(Plan.load()) :: String.t()
+  defp whose(rate) when is_integer(rate), do: ""
+
+  defp whose(_share),
+    do:
+      " The rate is ours at our defaults, 100 B; the records' source takes its share of the same cores."
 
   @spec settings(Plan.t()) :: String.t()
   defp settings(plan) do
@@ -108,7 +131,7 @@ defmodule Bench.Report do
           do: [name({connector, variant}), "`#{Variant.settings(variant)}`"]
 
     "## Settings\n\nBesides the broker, the group, the topic and `:earliest`:\n\n" <>
-      table(["", "set"], rows)
+      Bench.Table.text(["", "set"], rows)
   end
 
   @spec versions(Plan.t()) :: String.t()
@@ -116,31 +139,15 @@ defmodule Bench.Report do
     {here, _missing} = Plan.here(plan)
     rows = for {name, version} <- Enum.flat_map(here, & &1.versions()), do: [name, version]
     rows = rows ++ for {name, version} <- Machine.versions(), do: [name, version]
-    "## Versions\n\n" <> table(["", "version"], Enum.uniq(rows))
+    "## Versions\n\n" <> Bench.Table.text(["", "version"], Enum.uniq(rows))
   end
 
-  @spec failure([{:ok, map()} | {:error, String.t()}]) :: String.t()
+  @spec failure([Measure.result()] | nil) :: String.t()
   defp failure([{:error, reason} | _]),
     do: "failed: " <> (reason |> String.split("\n") |> List.first())
 
-  @spec range([{:ok, map()} | {:error, String.t()}]) :: {float(), float()}
+  defp failure(nil), do: "not measured"
+
+  @spec range([Measure.result()]) :: {float(), float()}
   defp range(runs), do: Enum.min_max(for {:ok, figures} <- runs, do: figures["rate"])
-
-  @spec name(Measure.subject()) :: String.t()
-  defp name({connector, variant}), do: "#{connector.title()}, #{variant.title}"
-
-  @spec table([String.t()], [[String.t()]]) :: String.t()
-  defp table(head, rows) do
-    line = fn cells -> "| " <> Enum.join(cells, " | ") <> " |" end
-    rule = "|" <> String.duplicate("---|", length(head))
-    Enum.join([line.(head), rule | Enum.map(rows, line)], "\n")
-  end
-
-  @spec whole(float()) :: String.t()
-  defp whole(number) do
-    number |> round() |> Integer.to_string() |> String.replace(~r/(?<=\d)(?=(\d{3})+$)/, " ")
-  end
-
-  @spec decimal(float()) :: String.t()
-  defp decimal(number), do: :erlang.float_to_binary(number * 1.0, decimals: 2)
 end

@@ -10,7 +10,7 @@ defmodule Bench.Variant do
             batchers: []
 
   @type t :: %__MODULE__{
-          id: :defaults | :tuned | :batchers,
+          id: atom(),
           title: String.t(),
           config: keyword(),
           producer: keyword(),

@@ -77,6 +77,40 @@ fn a_pull_of_large_records_ends_at_four_mebibytes_and_says_that_there_is_more() 
 }
 
 #[test]
+fn a_short_pull_leaves_a_large_record_to_a_long_one_and_says_that_there_is_more() {
+    let lab = Lab::new(1);
+    let sizes = [100, 200_000, 100, 100_000, 100_000];
+    let values: Vec<Vec<u8>> = sizes.iter().map(|size| vec![b'x'; *size]).collect();
+    let records: Vec<_> = values.iter().map(|v| record_at(0, v)).collect();
+    lab.produce(&records);
+    let member = lab.assigned_member(|_| {});
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    while taken.len() < sizes.len() {
+        let short = member.consumer().pull_short(0, 10, || true).unwrap();
+        let bytes: usize = short.records.iter().map(|r| r.message.size()).sum();
+        assert!(bytes <= 128 * 1024, "{bytes} bytes in a short pull");
+        let long = if short.more && short.records.is_empty() {
+            member.consumer().pull(0, 1, || true).unwrap().records
+        } else {
+            Vec::new()
+        };
+        left.extend(long.iter().map(|r| r.message.offset()));
+        taken.extend(
+            short
+                .records
+                .iter()
+                .chain(&long)
+                .map(|r| r.message.offset()),
+        );
+        if !short.more && taken.len() < sizes.len() {
+            member.wakes.recv_timeout(SOON).unwrap();
+        }
+    }
+    assert_eq!(taken, [0, 1, 2, 3, 4]);
+    assert_eq!(left, [1]);
+}
+
+#[test]
 fn every_partition_is_on_one_lane_and_on_the_same_one_after_a_restart() {
     let lab = Lab::new(7);
     lab.fill(30);

@@ -4,12 +4,13 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::{AckId, Consumer, Progress};
+use consumer::{AckId, AckRange, Consumer, Progress};
 use rustler::types::atom::{error, ok};
 use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
 };
 
+use crate::ack_refs::{self, AckRef};
 use crate::config::ConfigMap;
 use crate::decode::{Derived, List};
 use crate::error::{Failure, PropertyFailure};
@@ -18,7 +19,9 @@ use crate::sink::Processes;
 
 /// A member, for as long as a process refers to it.
 struct Member {
-    consumer: Consumer,
+    consumer: Arc<Consumer>,
+    ack_ref: AckRef,
+    headers: bool,
     processes: Arc<Processes>,
 }
 
@@ -46,12 +49,16 @@ fn check(env: Env<'_>, properties: List<(String, String)>) -> Term<'_> {
 
 #[rustler::nif(schedule = "DirtyIo")]
 fn start(env: Env<'_>, config: Derived<ConfigMap>) -> Result<ResourceArc<Member>, Failure> {
+    let headers = config.0.headers;
     let config = config.0.into();
     let consumer::Config { lanes, .. } = config;
     let processes = Arc::new(Processes::new(env.pid(), lanes));
     let consumer = Consumer::start(&config, Arc::clone(&processes) as Arc<dyn consumer::Sink>)?;
+    let consumer = Arc::new(consumer);
     let member = ResourceArc::new(Member {
+        ack_ref: AckRef::new(&consumer, &processes),
         consumer,
+        headers,
         processes,
     });
     member.monitor(Some(env), &env.pid());
@@ -80,15 +87,43 @@ fn pull<'a>(
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
     match member.consumer.pull(lane, demand, attached) {
-        Ok(pulled) => Ok(records::encode(env, &pulled)),
+        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
         Err(_) => Err(Error::BadArg),
     }
 }
 
 #[rustler::nif]
-fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
-    let wake = |lane| member.processes.wake_from(env, lane);
-    member.consumer.ack(acks.0, wake);
+fn pull_short<'a>(
+    env: Env<'a>,
+    member: ResourceArc<Member>,
+    lane: usize,
+    demand: usize,
+) -> NifResult<Term<'a>> {
+    let attached = || member.processes.is_attached(lane, env.pid());
+    match member.consumer.pull_short(lane, demand, attached) {
+        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
+        Err(_) => Err(Error::BadArg),
+    }
+}
+
+#[rustler::nif]
+fn ack_ref(member: ResourceArc<Member>) -> u64 {
+    member.ack_ref.number()
+}
+
+#[rustler::nif]
+fn ack(env: Env<'_>, ack_ref: u64, acks: List<AckId>) -> Atom {
+    if let Some((consumer, processes)) = ack_refs::find(ack_ref) {
+        consumer.ack(acks.0, |lane| processes.wake_from(env, lane));
+    }
+    ok()
+}
+
+#[rustler::nif]
+fn ack_ranges(env: Env<'_>, ack_ref: u64, acks: List<AckRange>) -> Atom {
+    if let Some((consumer, processes)) = ack_refs::find(ack_ref) {
+        consumer.ack_ranges(acks.0, |lane| processes.wake_from(env, lane));
+    }
     ok()
 }
 

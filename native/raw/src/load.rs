@@ -1,12 +1,10 @@
-//! Fills topics: at full speed, or so many records a second, each with the time in it.
+//! Fills topics, at full speed.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testing::{Record, TestClient};
 
 use crate::args::Args;
-use crate::read::now_ns;
 use crate::value::pool;
 use crate::Failure;
 
@@ -15,7 +13,6 @@ const VALUES: usize = 1024;
 const KEYS: usize = 10_000;
 /// Bytes produced before their delivery is waited for.
 const CHUNK: usize = 16 << 20;
-const TICK: Duration = Duration::from_millis(10);
 const CONTENT_TYPE: (&str, Option<&[u8]>) = ("content-type", Some(b"application/json"));
 
 /// Records round the partitions, each with a key and two headers.
@@ -24,7 +21,7 @@ pub fn load(args: &Args) -> Result<(), Failure> {
     let partitions: usize = args.number("partitions")?;
     let bytes: usize = args.number("bytes")?;
     let records: usize = args.number("records")?;
-    let client = client(args, args.text("codec")?, "20")?;
+    let client = client(args)?;
     let values = pool(VALUES, bytes);
     let keys: Vec<String> = (0..KEYS).map(|n| format!("customer-{n:06}")).collect();
     let traces: Vec<String> = (0..VALUES).map(|n| format!("{:016x}", n * 7919)).collect();
@@ -47,38 +44,11 @@ pub fn load(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// So many records a second, until it is ended. A value begins with the time it was sent at.
-pub fn pace(args: &Args) -> Result<(), Failure> {
-    let topic = args.text("topic")?;
-    let partitions: usize = args.number("partitions")?;
-    let bytes: usize = args.number("bytes")?;
-    let rate: f64 = args.number("rate")?;
-    let client = client(args, "none", "0")?;
-    let started = Instant::now();
-    let mut sent = 0;
-    for tick in 1.. {
-        let due = (rate * TICK.as_secs_f64() * f64::from(tick)) as usize;
-        let mut value = vec![b'.'; bytes.max(8)];
-        value[..8].copy_from_slice(&now_ns().to_be_bytes());
-        let batch: Vec<_> = (sent..due)
-            .map(|n| Record {
-                partition: (n % partitions) as i32,
-                value: Some(&value),
-                ..Record::default()
-            })
-            .collect();
-        client.produce(topic, &batch, TIMEOUT)?;
-        sent = due;
-        thread::sleep((TICK * tick).saturating_sub(started.elapsed()));
-    }
-    Ok(())
-}
-
-fn client(args: &Args, codec: &str, linger: &str) -> Result<TestClient, Failure> {
+fn client(args: &Args) -> Result<TestClient, Failure> {
     let properties = [
         ("bootstrap.servers", args.text("brokers")?),
-        ("compression.type", codec),
-        ("linger.ms", linger),
+        ("compression.type", args.text("codec")?),
+        ("linger.ms", "20"),
     ];
     let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(TestClient::new(&properties)?)

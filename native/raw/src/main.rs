@@ -4,7 +4,7 @@
 //!     raw read    brokers= topic= group= records= seconds=     how fast
 //!     raw latency brokers= topic= group= warm_up= seconds=     how soon
 //!     raw load    brokers= topic= partitions= bytes= records= codec=
-//!     raw pace    brokers= topic= partitions= bytes= rate=
+//!     raw pace    brokers= topic= partitions= bytes= rate= linger=
 //!
 //! The first two take librdkafka's properties as `set.NAME=VALUE`.
 //! Figures are lines of `figure NAME VALUE` on standard output. It ends when its standard input does.
@@ -14,6 +14,7 @@
 mod args;
 mod consumer;
 mod load;
+mod pace;
 mod read;
 mod usage;
 mod value;
@@ -46,7 +47,7 @@ fn run() -> Result<(), Failure> {
         "read" => read::throughput(&args),
         "latency" => read::latency(&args),
         "load" => load::load(&args),
-        "pace" => load::pace(&args),
+        "pace" => pace::pace(&args),
         _ => Err(format!("read, latency, load or pace, got: \"{command}\"").into()),
     }
 }

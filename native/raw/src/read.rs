@@ -52,7 +52,10 @@ pub fn latency(args: &Args) -> Result<(), Failure> {
         });
     }
     samples.sort_unstable();
-    figure("records", samples.len() as f64);
+    figure(
+        "received",
+        samples.len() as f64 / (limit - warm_up).as_secs_f64(),
+    );
     figure("p50_ms", percentile(&samples, 0.50)?);
     figure("p99_ms", percentile(&samples, 0.99)?);
     Ok(())
@@ -102,6 +105,7 @@ fn config(args: &Args) -> Result<ClientConfig, Failure> {
     Ok(config)
 }
 
-fn figure(name: &str, value: f64) {
+/// A line of standard output.
+pub fn figure(name: &str, value: f64) {
     println!("figure {name} {value}");
 }

@@ -5,7 +5,7 @@ defmodule Bench.Connectors.BroadwayAlone do
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
 
-  alias Bench.{Connector, Memory, Pipeline, Variant}
+  alias Bench.{Child, Connector, Memory, Pipeline, Variant}
 
   @impl Connector
   def title, do: "Broadway alone"
@@ -20,12 +20,17 @@ defmodule Bench.Connectors.BroadwayAlone do
   def missing, do: nil
 
   @impl Connector
-  def takes_part?(kind, _variant, _shape), do: kind == :read
+  def takes_part?(:read, _variant, shape), do: shape.codec == "none"
+  # What the others are compared with.
+  def takes_part?(kind, variant, _shape), do: kind == :schedules and variant.id == :tuned
 
   @impl Connector
-  defdelegate command(job), to: Pipeline
+  defdelegate command(job), to: Child
 
-  @impl Pipeline
+  @impl Connector
+  defdelegate start(job, context), to: Pipeline
+
+  @impl Connector
   def applications, do: Bench.Machine.broadway_applications()
 
   @impl Pipeline

@@ -6,7 +6,7 @@ defmodule Bench.Connectors.BroadwayKafka do
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
 
-  alias Bench.{Connector, Pipeline, Variant}
+  alias Bench.{Child, Connector, Pipeline, Variant}
 
   @tuned [
     offset_commit_on_ack: false,
@@ -25,23 +25,32 @@ defmodule Bench.Connectors.BroadwayKafka do
 
   @impl Connector
   def versions do
-    for library <- [:broadway_kafka, :brod],
-        do: {to_string(library), Connector.version(library)}
+    for library <- [:broadway_kafka, :brod, :lz4b, :ezstd],
+        version = Connector.version(library),
+        do: {to_string(library), version}
   end
 
   @impl Connector
   def missing, do: if(Connector.version(:broadway_kafka) == nil, do: "broadway_kafka")
 
-  # lz4 and zstd are read with plug-ins only.
+  # lz4 and zstd are read with plug-ins only, which brod finds by their names.
   @impl Connector
-  def takes_part?(:read, _variant, shape), do: shape.codec in ["none", "gzip", "snappy"]
-  def takes_part?(:latency, variant, _shape), do: variant.id != :batchers
+  def takes_part?(:read, _variant, %{codec: "lz4"}), do: Connector.version(:lz4b) != nil
+  def takes_part?(:read, _variant, %{codec: "zstd"}), do: Connector.version(:ezstd) != nil
+  def takes_part?(:read, _variant, _shape), do: true
+  def takes_part?(kind, variant, _shape), do: kind == :latency and variant.id != :batchers
 
   @impl Connector
-  defdelegate command(job), to: Pipeline
+  defdelegate command(job), to: Child
 
-  @impl Pipeline
-  def applications, do: [:broadway_kafka]
+  @impl Connector
+  defdelegate start(job, context), to: Pipeline
+
+  @impl Connector
+  def applications do
+    plug_ins = for library <- [:lz4b, :ezstd], Connector.version(library), do: library
+    [:broadway_kafka | plug_ins]
+  end
 
   @impl Pipeline
   def options(job) do

@@ -5,7 +5,7 @@ defmodule Bench.Connectors.Klife do
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
 
-  alias Bench.{Connector, Pipeline, Variant}
+  alias Bench.{Child, Connector, Pipeline, Variant}
 
   @tuned [receive_interval: 10]
 
@@ -34,12 +34,15 @@ defmodule Bench.Connectors.Klife do
   # It raises on lz4 and zstd.
   @impl Connector
   def takes_part?(:read, _variant, shape), do: shape.codec in ["none", "gzip", "snappy"]
-  def takes_part?(:latency, variant, _shape), do: variant.id != :batchers
+  def takes_part?(kind, variant, _shape), do: kind == :latency and variant.id != :batchers
 
   @impl Connector
-  defdelegate command(job), to: Pipeline
+  defdelegate command(job), to: Child
 
-  @impl Pipeline
+  @impl Connector
+  defdelegate start(job, context), to: Pipeline
+
+  @impl Connector
   def applications, do: [:off_broadway_klife]
 
   @impl Pipeline

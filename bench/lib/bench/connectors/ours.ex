@@ -1,17 +1,22 @@
 defmodule Bench.Connectors.Ours do
   @moduledoc false
-  # This project. Its one setting that matters to speed is Broadway's max_demand.
+  # This project. What matters to its speed is Broadway's max_demand, and whether messages are chunks.
 
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
 
-  alias Bench.{Connector, Machine, Pipeline, Variant}
+  alias Bench.{Child, Connector, Machine, Pipeline, Variant}
 
   @impl Connector
   def title, do: "off_broadway_rust_kafka"
 
   @impl Connector
-  def variants, do: Variant.all("max_demand 100")
+  def variants do
+    chunks = %Variant{id: :chunks, title: "chunks of 500", producer: [chunk_size: 500]}
+    bare = %Variant{id: :bare_chunks, title: "the same, headers: false"}
+    bare = %{bare | producer: [chunk_size: 500, headers: false]}
+    Variant.all("max_demand 100") ++ [chunks, bare]
+  end
 
   @impl Connector
   def versions, do: [{"off_broadway_rust_kafka", Connector.version(:off_broadway_rust_kafka)}]
@@ -20,12 +25,19 @@ defmodule Bench.Connectors.Ours do
   def missing, do: nil
 
   @impl Connector
-  def takes_part?(kind, variant, _shape), do: kind == :read or variant.id != :batchers
+  def takes_part?(:read, _variant, _shape), do: true
+  def takes_part?(:latency, variant, _shape), do: variant.id in [:defaults, :tuned]
+  def takes_part?(:schedules, variant, _shape), do: variant.id in [:tuned, :batchers]
+  def takes_part?(:many, variant, _shape), do: variant.id == :tuned
+  def takes_part?(:calls, _variant, _shape), do: false
 
   @impl Connector
-  defdelegate command(job), to: Pipeline
+  defdelegate command(job), to: Child
 
-  @impl Pipeline
+  @impl Connector
+  defdelegate start(job, context), to: Pipeline
+
+  @impl Connector
   def applications, do: [:off_broadway_rust_kafka | Machine.broadway_applications()]
 
   @impl Pipeline

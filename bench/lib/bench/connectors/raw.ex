@@ -20,7 +20,7 @@ defmodule Bench.Connectors.Raw do
   def missing, do: nil
 
   @impl Bench.Connector
-  def takes_part?(_kind, _variant, _shape), do: true
+  def takes_part?(kind, _variant, _shape), do: kind in [:read, :latency]
 
   @impl Bench.Connector
   def command(%Job{kind: :read} = job),

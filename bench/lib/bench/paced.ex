@@ -1,0 +1,40 @@
+defmodule Bench.Paced do
+  @moduledoc false
+  # Records that come so many a second, for as long as a run lasts.
+
+  alias Bench.{Command, Job, Measure, Medians, Plan, Raw}
+  alias Bench.Connectors.Ours
+
+  @bytes 100
+
+  @doc "The bytes of each record."
+  @spec bytes() :: pos_integer()
+  def bytes, do: @bytes
+
+  @spec title(Plan.load()) :: String.t()
+  def title(rate) when is_integer(rate), do: "#{rate} records a second"
+  def title(share), do: "#{round(share * 100)} % of the maximum rate"
+
+  @doc "Records a second; `nil` when the rate that it is a share of was not measured."
+  @spec rate(Plan.load(), Measure.results(), Plan.t()) :: pos_integer() | nil
+  def rate(rate, _reads, _plan) when is_integer(rate), do: rate
+
+  def rate(share, reads, %{reads: [{shape, _, _, _} | _]}) do
+    most = Medians.figure(reads, shape, Ours, :defaults, "rate")
+    most && round(most * share)
+  end
+
+  @doc "Runs it while the records come; its figures, and what could be sent."
+  @spec run(Job.t(), pos_integer(), (() -> Measure.result())) :: Measure.result()
+  def run(job, rate, fun) do
+    options = [partitions: job.partitions, bytes: job.bytes, rate: rate, linger: 0]
+    pace = Command.start(Raw.command("pace", job, options))
+    result = fun.()
+
+    case {result, Command.stop(pace)} do
+      {{:ok, figures}, {:ok, sent}} -> {:ok, Map.merge(figures, sent)}
+      {{:error, _} = failed, _} -> failed
+      {_, {:error, reason}} -> {:error, "the records' source #{reason}"}
+    end
+  end
+end
