@@ -4,7 +4,7 @@ defmodule OffBroadwayRustKafka.Chunk do
 
   A chunk holds up to `:chunk_size` records of one partition, in the order of their offsets. None
   waits to be filled: a chunk holds what is there when the pipeline asks, one record if there is only
-  one, and ends with the record that brings it above 4 MiB.
+  one, and never more than 4 MiB and one record.
 
       producer: [
         module:
@@ -20,9 +20,12 @@ defmodule OffBroadwayRustKafka.Chunk do
     * `:offset` and `:last_offset` - the offsets of its first record and of its last
     * `:count` - how many records it carries
 
-  and its batch key is `{topic, partition}`. Broadway's counts are of chunks: `:max_demand`,
-  `:batch_size`, `:rate_limiting` and its telemetry. The consumer's own are of records: `:max_in_flight`,
-  `OffBroadwayRustKafka.progress/1` and the events of `OffBroadwayRustKafka.Telemetry`.
+  and its batch key is `{topic, partition}`. In tests `Broadway.test_message/3` takes such a list.
+
+  Broadway's counts are of chunks: `:max_demand`, `:batch_size` (where a few are what hundreds of
+  records would be), `:rate_limiting` and its telemetry. The consumer's own are of records:
+  `:max_in_flight`, `OffBroadwayRustKafka.progress/1` and the events of
+  `OffBroadwayRustKafka.Telemetry`.
 
   ## Acknowledgement
 
@@ -44,7 +47,7 @@ defmodule OffBroadwayRustKafka.Chunk do
       end
 
   `c:Broadway.handle_message/3` answers one message. Records that fail there may stay in the chunk,
-  marked, for the batch processor to split off:
+  marked, for the batch processor to split off by `match?({_, _, _, {:ok, _}, _}, record)`:
 
       def handle_message(_processor, chunk, _context) do
         Broadway.Message.update_data(chunk, fn records ->

@@ -56,9 +56,7 @@ defmodule OffBroadwayRustKafka.Native do
 
   @type headers :: [{String.t(), binary() | nil}]
 
-  @type record ::
-          {offset(), ts :: integer() | nil, key :: binary() | nil, value :: binary() | nil,
-           headers()}
+  @type record :: OffBroadwayRustKafka.Record.t()
 
   @type run :: {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), [record()]}
 

@@ -127,8 +127,8 @@ defmodule OffBroadwayRustKafka.Options do
       type_doc: "`t:boolean/0`",
       default: true,
       doc: """
-      Whether records have their headers. Those of a small record take as much CPU time as all the rest
-      of it: where they are not needed, and with a `:chunk_size` above all, `false` saves it.
+      Whether records have their headers. In a chunk those of a small record take as much CPU time as all
+      the rest of it: where they are not needed `false` saves that.
       """
     ],
     unacked_timeout: [

@@ -14,14 +14,14 @@ defmodule OffBroadwayRustKafka.Record do
       Enum.reject(message.data, &is_nil(Record.value(&1)))
   """
 
-  alias OffBroadwayRustKafka.Native
-
   @typedoc """
   Its offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key, a binary or `nil`;
   its value, `nil` for a tombstone; its headers, `{name, value}` in the record's order, where a name may
   repeat and a value may be `nil`.
   """
-  @type t :: Native.record()
+  @type t ::
+          {offset :: non_neg_integer(), ts :: integer() | nil, key :: binary() | nil,
+           value :: binary() | nil, headers :: [{String.t(), binary() | nil}]}
 
   @doc "Its offset."
   defguard offset(record) when elem(record, 0)
