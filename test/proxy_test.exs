@@ -69,6 +69,16 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     assert micros < 200_000
   end
 
+  test "answers may be late, what they answer is not" do
+    {proxy, client, server} = connected()
+    Proxy.late_answers(proxy, @while)
+    :ok = :gen_tcp.send(client, "hello")
+    assert :gen_tcp.recv(server, 5, @soon) == {:ok, "hello"}
+    :ok = :gen_tcp.send(server, "hello")
+    {micros, {:ok, "hello"}} = :timer.tc(fn -> :gen_tcp.recv(client, 5, @soon) end)
+    assert micros >= div(@while, 2) * 1_000
+  end
+
   test "a bandwidth holds in each direction", %{echo: echo} do
     proxy = proxy(echo)
     socket = connect(proxy)

@@ -18,10 +18,11 @@ defmodule OffBroadwayRustKafka.Proxy do
     @moduledoc false
     # What is wrong now. Pumps look at it for every chunk.
 
-    defstruct latency: 0, reset: 0.0, bandwidth: nil, half_open: false, forgotten: 0
+    defstruct latency: 0, answers: 0, reset: 0.0, bandwidth: nil, half_open: false, forgotten: 0
 
     @type t :: %__MODULE__{
             latency: ms :: non_neg_integer(),
+            answers: later_by_ms :: non_neg_integer(),
             reset: probability :: float(),
             bandwidth: (bytes_per_second :: pos_integer()) | nil,
             half_open: boolean(),
@@ -86,6 +87,10 @@ defmodule OffBroadwayRustKafka.Proxy do
   @doc "Passes everything on so much later, in each direction."
   @spec latency(t(), ms :: non_neg_integer()) :: :ok
   def latency(proxy, ms), do: fault(proxy, latency: ms)
+
+  @doc "Passes on what comes back so much later, and nothing else."
+  @spec late_answers(t(), ms :: non_neg_integer()) :: :ok
+  def late_answers(proxy, ms), do: fault(proxy, answers: ms)
 
   @doc "Resets a connection instead of passing a chunk on, with this probability."
   @spec reset(t(), probability :: float()) :: :ok

@@ -11,6 +11,8 @@ use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 use crate::code::Code;
 use crate::conf::Conf;
 use crate::error::Error;
+use crate::event::Event;
+use crate::heartbeat::Heartbeats;
 use crate::offsets::Offsets;
 use crate::polled::{self, Polled};
 use crate::queue::Queue;
@@ -18,7 +20,11 @@ use crate::text::{c_text, text};
 
 /// Owns a consumer instance. Dropping it waits for librdkafka's threads: only on a thread of
 /// this crate, after every queue handle is gone.
-pub(crate) struct Client(NonNull<rd::rd_kafka_t>);
+pub(crate) struct Client {
+    raw: NonNull<rd::rd_kafka_t>,
+    // Called by librdkafka until the instance is destroyed.
+    heartbeats: Box<Heartbeats>,
+}
 
 // SAFETY: librdkafka's client handle is thread-safe.
 unsafe impl Send for Client {}
@@ -42,8 +48,11 @@ impl Client {
     /// Creates the instance, with its log in the member's queue.
     pub(crate) fn new(conf: Conf) -> Result<Client, Error> {
         let mut text = [0 as c_char; 512];
-        // SAFETY: the configuration is live; rd_kafka_new owns it when it succeeds.
+        let heartbeats = Box::<Heartbeats>::default();
+        // SAFETY: the configuration is live; rd_kafka_new owns it when it succeeds. The box is kept
+        // as long as the instance.
         let raw = unsafe {
+            heartbeats.watch(conf.ptr());
             rd::rd_kafka_conf_set_events(conf.ptr(), EVENTS);
             rd::rd_kafka_new(
                 RDKafkaType::RD_KAFKA_CONSUMER,
@@ -58,7 +67,7 @@ impl Client {
             });
         };
         conf.release();
-        let client = Client(raw);
+        let client = Client { raw, heartbeats };
         // SAFETY: the instance is live; null means the main queue, which is then forwarded to
         // the consumer queue.
         unsafe {
@@ -69,7 +78,7 @@ impl Client {
     }
 
     pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_t {
-        self.0.as_ptr()
+        self.raw.as_ptr()
     }
 
     pub(crate) fn member_queue(&self) -> Result<Queue, Error> {
@@ -267,6 +276,11 @@ impl Client {
     pub(crate) fn is_closed(&self) -> bool {
         // SAFETY: the instance is live.
         unsafe { rd::rd_kafka_consumer_closed(self.ptr()) == 1 }
+    }
+
+    /// What this crate has to say of its own accord.
+    pub(crate) fn told(&self) -> Option<Event> {
+        self.heartbeats.told()
     }
 
     /// The next event that waits in the queue.

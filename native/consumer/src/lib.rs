@@ -16,6 +16,7 @@ mod consumer;
 mod describe;
 mod error;
 mod event;
+mod heartbeat;
 mod intake;
 mod kick;
 mod known;

@@ -250,6 +250,9 @@ impl Service {
     }
 
     fn poll(&mut self) {
+        if let Some(event) = self.client.told() {
+            self.shared.sink.event(event);
+        }
         while let Some(polled) = self.client.poll(&self.member_queue) {
             match polled {
                 Polled::Assign(entries) => self.begin_assign(entries),

@@ -6,14 +6,25 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
   alias OffBroadwayRustKafka.Proxy.Faults
 
-  @enforce_keys [:from, :to, :table, :number, :rand, :free_at]
-  defstruct [:from, :to, :table, :number, :rand, :free_at, queue: :queue.new(), reading?: false]
+  @enforce_keys [:from, :to, :table, :number, :back?, :rand, :free_at]
+  defstruct [
+    :from,
+    :to,
+    :table,
+    :number,
+    :back?,
+    :rand,
+    :free_at,
+    queue: :queue.new(),
+    reading?: false
+  ]
 
   @typep t :: %__MODULE__{
            from: :gen_tcp.socket(),
            to: :gen_tcp.socket(),
            table: :ets.table(),
            number: non_neg_integer(),
+           back?: boolean(),
            rand: :rand.state(),
            queue: :queue.queue({due_us :: integer(), chunk :: binary() | :closed}),
            free_at: us :: integer(),
@@ -64,9 +75,16 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
 
   @spec new(:gen_tcp.socket(), :gen_tcp.socket(), :ets.table(), {integer(), integer(), integer()}) ::
           t()
-  defp new(from, to, table, {_, number, _} = seed) do
-    rand = :rand.seed_s(:exsss, seed)
-    %__MODULE__{from: from, to: to, table: table, number: number, rand: rand, free_at: now()}
+  defp new(from, to, table, {_, number, direction} = seed) do
+    %__MODULE__{
+      from: from,
+      to: to,
+      table: table,
+      number: number,
+      back?: direction == 1,
+      rand: :rand.seed_s(:exsss, seed),
+      free_at: now()
+    }
   end
 
   @spec run(t()) :: no_return()
@@ -101,9 +119,13 @@ defmodule OffBroadwayRustKafka.Proxy.Pump do
   @spec enqueue(t(), binary() | :closed, Faults.t()) :: t()
   defp enqueue(pump, chunk, faults) do
     free_at = max(pump.free_at, now()) + wire_us(chunk, faults.bandwidth)
-    queue = :queue.in({free_at + faults.latency * 1_000, chunk}, pump.queue)
+    queue = :queue.in({free_at + latency_ms(pump, faults) * 1_000, chunk}, pump.queue)
     %__MODULE__{pump | queue: queue, free_at: free_at}
   end
+
+  @spec latency_ms(t(), Faults.t()) :: non_neg_integer()
+  defp latency_ms(%__MODULE__{back?: true}, faults), do: faults.latency + faults.answers
+  defp latency_ms(_there, faults), do: faults.latency
 
   @spec wire_us(binary() | :closed, pos_integer() | nil) :: non_neg_integer()
   defp wire_us(chunk, bandwidth) when is_binary(chunk) and is_integer(bandwidth),

@@ -8,6 +8,7 @@ use crate::code::Code;
 use crate::committed::Commit;
 use crate::conf::Conf;
 use crate::error::Error;
+use crate::event::Event;
 use crate::failure::refusal;
 use crate::journal::{self, Note};
 use crate::lookup::Desk;
@@ -54,6 +55,10 @@ impl Client {
 
     pub(crate) fn partition_queue(&self, _: &str, partition: i32) -> Option<Queue> {
         Some(Queue::of(&self.cluster.lock().at(partition).ops))
+    }
+
+    pub(crate) fn told(&self) -> Option<Event> {
+        None
     }
 
     pub(crate) fn subscribe(&self, _: &[&str]) -> Result<(), Error> {
