@@ -54,23 +54,12 @@ defmodule Bench.Runs.Calls do
   def measure(job) do
     times = Map.new(@calls ++ @besides, fn {name, _} -> {name, Histogram.new()} end)
     consumer = Nif.open(job)
-    :ok = first(consumer)
+    # Once it has its partitions.
+    :ok = Native.ack(consumer, consumer |> Nif.pull_all(1) |> Nif.acks())
     cycle(consumer, job, times, Await.now_us() + job.seconds * 1_000_000)
     do_nothing(times, Await.now_us() + 1_000_000)
     timed(times, :close, fn -> Native.close(consumer, @close_ms) end)
     {:ok, Enum.flat_map(times, &figures/1)}
-  end
-
-  @spec first(Native.consumer()) :: :ok
-  defp first(consumer) do
-    case Native.pull(consumer, 0, 1) do
-      {_, 0, []} ->
-        :ok = Nif.await_wake()
-        first(consumer)
-
-      {_, _, runs} ->
-        Native.ack(consumer, Nif.acks(runs))
-    end
   end
 
   @spec cycle(Native.consumer(), Bench.Job.t(), map(), until :: integer()) :: :ok
@@ -81,7 +70,7 @@ defmodule Bench.Runs.Calls do
       timed(times, :slot, fn -> Native.slot(consumer, job.topic, rem(n, job.partitions)) end)
     end
 
-    messages = collect(consumer, @large, [])
+    messages = consumer |> Nif.pull_all(@large) |> Message.from_runs(consumer)
     timed(times, :acknowledger, fn -> Acknowledger.ack(consumer, messages, []) end)
     # Nothing is in flight: neither brings anything again.
     timed(times, :redeliver, fn -> Native.redeliver(consumer, 0) end)
@@ -106,15 +95,6 @@ defmodule Bench.Runs.Calls do
     acks = Nif.acks(runs)
     timed(times, :ack_many, fn -> Native.ack(consumer, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
-  end
-
-  @spec collect(Native.consumer(), integer(), [Broadway.Message.t()]) :: [Broadway.Message.t()]
-  defp collect(_consumer, left, messages) when left <= 0, do: messages
-
-  defp collect(consumer, left, messages) do
-    {status, count, runs} = Native.pull(consumer, 0, left)
-    if status == :armed and count < left, do: Nif.await_wake()
-    collect(consumer, left - count, Message.from_runs(runs, consumer) ++ messages)
   end
 
   @spec do_nothing(map(), until :: integer()) :: :ok
