@@ -2,7 +2,7 @@ defmodule Bench.Main do
   @moduledoc false
   # Started by bin/bench, which has checked the arguments and started the broker.
 
-  alias Bench.{Charts, Measure, Plan, Profile, Ratios, Report}
+  alias Bench.{Charts, Measure, Plan, Profile, Ratios, Readme, Report}
 
   @spec run() :: no_return()
   def run do
@@ -38,7 +38,11 @@ defmodule Bench.Main do
   end
 
   defp finish(plan, results, path) do
-    for {name, text} <- [{path, Report.text(plan, results)} | Charts.files(plan, results, path)] do
+    files =
+      [{path, Report.text(plan, results)}] ++
+        Charts.files(plan, results, path) ++ Readme.files(plan, results, path)
+
+    for {name, text} <- files do
       File.write!(name, text)
       IO.puts(name)
     end

@@ -41,8 +41,11 @@ defmodule Bench.Report do
     turn, round by round; each run in an OS process of its own, from the first record on, for \
     #{plan.seconds} s at most. The median of each figure, and the lowest and highest rate. CPU time is \
     that of the whole process.\
-    """ <> stand_ins() <> skipped(missing)
+    """ <> noise() <> stand_ins() <> skipped(missing)
   end
+
+  @spec noise() :: String.t()
+  defp noise, do: if(noise = Machine.noise(), do: "\n\n**#{noise}**", else: "")
 
   @spec stand_ins() :: String.t()
   defp stand_ins do
