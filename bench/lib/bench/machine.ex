@@ -5,7 +5,7 @@ defmodule Bench.Machine do
   alias Bench.Connector
 
   # A load average that leaves the figures as they are.
-  @quiet 0.5
+  @quiet 1.0
 
   @spec broadway() :: String.t()
   def broadway do
