@@ -37,6 +37,15 @@ defmodule Bench.Machine do
     "#{System.schedulers_online()} cores (#{cpu || "unknown"})#{memory}, #{os()}"
   end
 
+  @doc "Of what is measured, after a comma; nothing where it is not known."
+  @spec commit() :: String.t()
+  def commit do
+    case System.get_env("BENCH_COMMIT", "") do
+      "" -> ""
+      commit -> ", commit #{commit}"
+    end
+  end
+
   @doc "What to say of figures where much else was running before the bench began."
   @spec noise() :: String.t() | nil
   def noise do

@@ -33,7 +33,7 @@ defmodule Bench.Report do
     """
     # Results
 
-    Written by `bin/bench #{plan.form}` on #{Date.utc_today()}#{commit()}.
+    Written by `bin/bench #{plan.form}` on #{Date.utc_today()}#{Machine.commit()}.
 
     #{Machine.description()}, shared with the one broker; load average before it began: \
     #{System.get_env("BENCH_LOAD", "unknown")}. One topic of \
@@ -59,14 +59,6 @@ defmodule Bench.Report do
   @spec skipped([String.t()]) :: String.t()
   defp skipped([]), do: ""
   defp skipped(missing), do: "\n\nNot here, so not measured: #{Enum.join(missing, ", ")}."
-
-  @spec commit() :: String.t()
-  defp commit do
-    case System.get_env("BENCH_COMMIT", "") do
-      "" -> ""
-      commit -> ", commit #{commit}"
-    end
-  end
 
   @spec bars(Measure.results()) :: String.t()
   defp bars(results) do
