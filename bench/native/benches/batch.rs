@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use consumer::{Delivered, Message};
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
@@ -86,5 +87,12 @@ fn pulled(lab: &Lab, bytes: usize) -> Vec<Delivered> {
     records
 }
 
-criterion_group!(benches, batch);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    targets = batch
+}
 criterion_main!(benches);

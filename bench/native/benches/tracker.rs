@@ -2,12 +2,13 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use delivery::{Ack, Cursor, Tracker};
 
 /// Records in flight at a time: one ack each, a processor's, a batcher's, many batchers'.
-const WINDOWS: [usize; 4] = [1, 100, 1_000, 100_000];
+const WINDOWS: [usize; 4] = [1, 100, 1_000, 10_000];
 /// Distances of offsets: dense, as after compaction, and each in a segment of its own.
 const STEPS: [(&str, i64); 3] = [("dense", 1), ("every 100th", 100), ("every 5000th", 5_000)];
 
@@ -77,5 +78,12 @@ fn shuffled(size: usize) -> Vec<i64> {
     order
 }
 
-criterion_group!(benches, tracker, refused);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    targets = tracker, refused
+}
 criterion_main!(benches);
