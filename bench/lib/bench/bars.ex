@@ -2,7 +2,7 @@ defmodule Bench.Bars do
   @moduledoc false
   # What the project has set itself, each bar with what was measured.
 
-  alias Bench.{Measure, Medians, Paced, Shape}
+  alias Bench.{Measure, Medians, Paced, Scaled, Shape}
   alias Bench.Connectors.{BroadwayAlone, Nif, Ours, Raw}
   alias Bench.Runs.Calls
 
@@ -13,7 +13,7 @@ defmodule Bench.Bars do
 
   @spec all(Measure.results()) :: [bar()]
   def all(results) do
-    [&throughput/1, &defaults/1, &batchers/1, &latency/1, &pulled/1, &calls/1, &unmeasured/1]
+    [&throughput/1, &defaults/1, &batchers/1, &latency/1, &pulled/1, &calls/1, &scaled/1]
     |> Enum.flat_map(& &1.(results))
     |> Enum.sort_by(fn {text, _, _} -> String.first(text) end)
   end
@@ -122,15 +122,20 @@ defmodule Bench.Bars do
     Enum.min(for(run <- runs, do: run["#{call}.max_us"]), fn -> nil end)
   end
 
-  # Each moves up once there is something that measures it.
-  @spec unmeasured(Measure.results()) :: [bar()]
-  defp unmeasured(_results) do
-    for text <- [
-          "6. Chunks: 0.75 × raw librdkafka",
-          "7. 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers: CPU within 15 %, bounded memory",
-          "8. Idle with 1000 partitions: below 0.5 % of a core"
-        ],
-        do: {text, "not measured yet", "–"}
+  # Of the last `bin/bench scale`, which takes longer than all else.
+  @spec scaled(Measure.results()) :: [bar()]
+  defp scaled(_results) do
+    [
+      at_most(
+        "7. CPU of a record with 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers, to that with 8 " <>
+          "partitions (and memory: #{Scaled.link()})",
+        1.15,
+        fn -> Enum.max(Scaled.figures("CPU ×"), fn -> nil end) / 1 end
+      ),
+      at_most("8. Idle with 1000 partitions, in percent of a core", 0.5, fn ->
+        Enum.max(Scaled.figures("idle CPU %", "idle"), fn -> nil end) / 1
+      end)
+    ]
   end
 
   @spec at_least(String.t(), float(), (() -> float())) :: bar()
