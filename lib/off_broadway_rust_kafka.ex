@@ -8,6 +8,7 @@ defmodule OffBroadwayRustKafka do
   straight back. Offsets are committed in order, and only once everything before them is handled.
 
     * `OffBroadwayRustKafka.Producer` - how to use it in a pipeline, and its options
+    * `OffBroadwayRustKafka.Chunk` - many records in a message, for pipelines that insert in bulk
     * `OffBroadwayRustKafka.Telemetry` - the events it emits
     * `OffBroadwayRustKafka.Error` - what it reports when something fails
   """

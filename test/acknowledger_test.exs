@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
 
   import ExUnit.CaptureLog
 
-  alias OffBroadwayRustKafka.{Acknowledger, Message, Native}
+  alias OffBroadwayRustKafka.{Acknowledger, Chunk, Message, Native}
 
   defp messages(offsets, consumer) do
     Message.from_runs(
@@ -21,6 +21,8 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
         commit_interval: 200,
         drain_timeout: 1_000,
         max_in_flight: 1_000,
+        chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 
@@ -40,6 +42,32 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
              ) ==
                :ok
     end
+  end
+
+  test "acks of chunks of any size, and of their parts, are harmless too" do
+    consumer = closed_consumer()
+
+    for {size, count} <- [{1, 1}, {500, 3}, {500, 200}, {5_000, 20}] do
+      chunks = for n <- 1..count, do: chunk(n * size, (n + 1) * size - 1, consumer)
+      assert Acknowledger.ack(consumer, chunks, []) == :ok
+      assert Acknowledger.ack(consumer, [], chunks) == :ok
+
+      {even, odd} =
+        chunks
+        |> Enum.map(&Chunk.split(&1, fn {o, _, _, _, _} -> rem(o, 2) == 0 end))
+        |> Enum.unzip()
+
+      assert Acknowledger.ack(consumer, Enum.concat(even), Enum.concat(odd)) == :ok
+    end
+  end
+
+  defp chunk(first, last, consumer) do
+    records = for offset <- first..last, do: {offset, nil, nil, "", []}
+
+    [chunk] =
+      Message.from_runs([{"t", 0, 0, 1, first, last, last - first + 1, records}], consumer)
+
+    chunk
   end
 
   test "an ack that makes no sense is logged and does not raise" do

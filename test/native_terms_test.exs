@@ -101,6 +101,8 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
         commit_interval: 0,
         drain_timeout: 0,
         max_in_flight: 10,
+        chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 

@@ -40,6 +40,8 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
         commit_interval: 0,
         drain_timeout: 500,
         max_in_flight: 77,
+        chunk_size: 7,
+        headers: false,
         config: ["client.id": "me"]
       ]
       |> broadway()
@@ -58,6 +60,8 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
              commit_interval: 0,
              drain_timeout: 500,
              max_in_flight: 77,
+             chunk_size: 7,
+             headers: false,
              unacked_timeout: 60_000
            }
   end
@@ -131,6 +135,12 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
                processors: [default: [concurrency: 5, max_demand: 10, partition_by: own]],
                batchers: [a: [batch_size: 100, concurrency: 4, partition_by: own]]
              ) == 100 + 800
+    end
+
+    test "is as many records as its chunks may carry" do
+      assert max_in_flight([chunk_size: 500],
+               processors: [default: [concurrency: 5, max_demand: 10]]
+             ) == 30 * 500
     end
 
     test "gives way to the option" do

@@ -22,8 +22,10 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                commit_interval: 200,
                drain_timeout: 10_000,
                max_in_flight: nil,
+               chunk_size: nil,
                unacked_timeout: 60_000,
                on_unacked: :report,
+               headers: true,
                properties: []
              }
     end
@@ -66,6 +68,10 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {:commit_interval, 1.5, "got: 1.5"},
           {:drain_timeout, :infinity, ":drain_timeout option: expected milliseconds between 0"},
           {:max_in_flight, 0, ":max_in_flight option: expected records between 1"},
+          {:chunk_size, 0, ":chunk_size option: expected records between 1 and 5000, got: 0"},
+          {:chunk_size, 5_001, ":chunk_size option: expected records between 1 and 5000"},
+          {:chunk_size, "500", ":chunk_size option: expected records between 1 and 5000"},
+          {:headers, nil, "got: nil"},
           {:unacked_timeout, 0, ":unacked_timeout option: expected milliseconds between 1"},
           {:unacked_timeout, :never, "or :infinity, got: :never"},
           {:on_unacked, :retry, "got: :retry"},

@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.PartitionTest do
   use ExUnit.Case, async: true
 
   alias Broadway.Message
-  alias OffBroadwayRustKafka.{Acknowledger, Consumer, Partition}
+  alias OffBroadwayRustKafka.{Acknowledger, Chunk, Consumer, Partition}
 
   setup do
     table = Consumer.new_table()
@@ -22,6 +22,19 @@ defmodule OffBroadwayRustKafka.PartitionTest do
 
   test "a message goes where its partition's slot says", %{partition_by: partition_by} do
     for slot <- [0, 1, 999], do: assert(partition_by.(ours(slot)) == slot)
+  end
+
+  test "a chunk, and each part of one, goes where its partition's slot says", context do
+    records = for offset <- 0..9, do: {offset, nil, nil, "", []}
+
+    chunk = %{
+      ours(5)
+      | data: records,
+        acknowledger: {Acknowledger, make_ref(), {5, 1, [{0, 9}]}}
+    }
+
+    {some, others} = Chunk.split(chunk, fn {offset, _, _, _, _} -> rem(offset, 2) == 0 end)
+    for part <- [chunk] ++ some ++ others, do: assert(context.partition_by.(part) == 5)
   end
 
   test "what the user does to the data, metadata or batch key moves no message", context do

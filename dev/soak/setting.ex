@@ -3,7 +3,7 @@ defmodule Soak.Setting do
   # What a round is played with, left to chance: the group's protocol, its topic, its pipelines.
 
   @enforce_keys [:protocol, :static?, :partitions, :commit_interval, :concurrency] ++
-                  [:processors, :batchers, :on_unacked, :members]
+                  [:processors, :batchers, :on_unacked, :members, :chunk_size]
   defstruct @enforce_keys
 
   @type protocol :: :cooperative | :eager | :consumer
@@ -16,7 +16,8 @@ defmodule Soak.Setting do
           processors: keyword(),
           batchers: keyword(),
           on_unacked: :report | :redeliver,
-          members: pos_integer()
+          members: pos_integer(),
+          chunk_size: pos_integer() | nil
         }
 
   # Soon enough for a round to see what happens after it.
@@ -40,7 +41,8 @@ defmodule Soak.Setting do
       processors: [concurrency: Enum.random(1..4), max_demand: Enum.random([5, 20, 100])],
       batchers: batchers(Enum.random([true, true, false])),
       on_unacked: Enum.random([:report, :redeliver]),
-      members: Enum.random(2..3)
+      members: Enum.random(2..3),
+      chunk_size: Enum.random([nil, nil, 3, 50, 500])
     }
   end
 
@@ -79,8 +81,12 @@ defmodule Soak.Setting do
       on_unacked: setting.on_unacked,
       group_protocol: if(setting.protocol == :consumer, do: :consumer, else: :classic),
       config: ["topic.metadata.refresh.interval.ms": 5_000] ++ config(setting.protocol)
-    ] ++ if(setting.static?, do: [instance_id: name], else: [])
+    ] ++ chunks(setting) ++ if(setting.static?, do: [instance_id: name], else: [])
   end
+
+  @spec chunks(t()) :: keyword()
+  defp chunks(%{chunk_size: nil}), do: []
+  defp chunks(%{chunk_size: size}), do: [chunk_size: size]
 
   @spec config(protocol()) :: keyword()
   defp config(:consumer), do: []
@@ -109,6 +115,7 @@ defmodule Soak.Setting do
         "commits every #{setting.commit_interval} ms",
         "#{setting.concurrency} producers",
         "#{setting.processors[:concurrency]} processors",
+        if(setting.chunk_size, do: "chunks of #{setting.chunk_size}", else: "single records"),
         if(batches == [], do: "no batches", else: batches),
         "on_unacked #{setting.on_unacked}"
       ],

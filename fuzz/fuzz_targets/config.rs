@@ -64,6 +64,7 @@ fuzz_target!(|text: &str| {
         commit_interval: Duration::ZERO,
         drain_timeout: Duration::ZERO,
         max_in_flight: 1,
+        chunk_size: None,
         unacked_timeout: None,
     };
     assert!(!format!("{config:?}").contains(SECRET));

@@ -7,12 +7,15 @@ defmodule OffBroadwayRustKafka.InFlight do
   # half of what the others do; but never less than its processor and two batches of every batcher:
   # it goes on at half its limit, and with less than a batch there batches leave by their timeout.
   # A `partition_by` of the user's own may spread one partition over all processors, or all batch
-  # processors.
+  # processors. All of that is in messages: a chunk is one, and carries up to `chunk_size` records.
 
   alias OffBroadwayRustKafka.Stages
 
-  @spec default(keyword()) :: pos_integer()
-  def default(broadway) do
+  @spec default(keyword(), chunk_size :: pos_integer() | nil) :: pos_integer()
+  def default(broadway, chunk_size), do: messages(broadway) * (chunk_size || 1)
+
+  @spec messages(keyword()) :: pos_integer()
+  defp messages(broadway) do
     [{_, processor} | _] = broadway[:processors]
     batches = for {_, batcher} <- Keyword.get(broadway, :batchers, []), do: batches(batcher)
     demand = Keyword.get(processor, :max_demand, 10)

@@ -1,17 +1,21 @@
 defmodule OffBroadwayRustKafka.Message do
   @moduledoc false
-  # Runs of records, as the NIF hands them out, to Broadway messages. Once per record: keep it bare.
+  # What the NIF hands out, to Broadway messages: runs of records, one message each, or chunks. Once
+  # per record: keep it bare.
 
   alias Broadway.Message
-  alias OffBroadwayRustKafka.{Acknowledger, Native}
+  alias OffBroadwayRustKafka.{Acknowledger, Chunk, Native}
 
-  @spec from_runs([Native.run()], Native.consumer()) :: [Message.t()]
+  @spec from_runs([Native.run()] | [Native.chunk()], Native.consumer()) :: [Message.t()]
   def from_runs([], _consumer), do: []
 
   def from_runs([{topic, partition, slot, epoch, records} | runs], consumer) do
     run = {topic, partition, slot, epoch, consumer, {topic, partition}}
     from_records(records, run, runs)
   end
+
+  def from_runs([chunk | chunks], consumer),
+    do: [Chunk.message(chunk, consumer) | from_runs(chunks, consumer)]
 
   @spec from_records([Native.record()], tuple(), [Native.run()]) :: [Message.t()]
   defp from_records([{offset, ts, key, value, headers} | records], run, runs) do

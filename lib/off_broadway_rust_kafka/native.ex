@@ -48,16 +48,20 @@ defmodule OffBroadwayRustKafka.Native do
           commit_interval: non_neg_integer(),
           drain_timeout: non_neg_integer(),
           max_in_flight: pos_integer(),
+          chunk_size: pos_integer() | nil,
+          headers: boolean(),
           unacked_timeout: pos_integer() | nil
         }
 
   @type headers :: [{String.t(), binary() | nil}]
 
-  @type record ::
-          {offset(), ts :: integer() | nil, key :: binary() | nil, value :: binary() | nil,
-           headers()}
+  @type record :: OffBroadwayRustKafka.Record.t()
 
   @type run :: {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), [record()]}
+
+  @type chunk ::
+          {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(),
+           first :: offset(), last :: offset(), count :: pos_integer(), [record()]}
 
   @type stalled ::
           {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), offset(),
@@ -95,17 +99,22 @@ defmodule OffBroadwayRustKafka.Native do
   @spec redeliver(consumer(), slot()) :: :ok | {:error, error()}
   def redeliver(_consumer, _slot), do: not_loaded()
 
+  # Chunks where the configuration has a chunk_size; demand and count are of messages.
   @spec pull(consumer(), lane :: non_neg_integer(), demand :: pos_integer()) ::
-          {:more | :armed, count :: non_neg_integer(), [run()]}
+          {:more | :armed, count :: non_neg_integer(), [run()] | [chunk()]}
   def pull(_consumer, _lane, _demand), do: not_loaded()
 
   # For few records, on a normal scheduler: what would make it long is left to `pull/3`.
   @spec pull_short(consumer(), lane :: non_neg_integer(), demand :: pos_integer()) ::
-          {:more | :armed, count :: non_neg_integer(), [run()]}
+          {:more | :armed, count :: non_neg_integer(), [run()] | [chunk()]}
   def pull_short(_consumer, _lane, _demand), do: not_loaded()
 
   @spec ack(consumer(), [{slot(), epoch(), offset()}]) :: :ok
   def ack(_consumer, _acks), do: not_loaded()
+
+  # All that was delivered from the first offset of each to its last.
+  @spec ack_ranges(consumer(), [{slot(), epoch(), first :: offset(), last :: offset()}]) :: :ok
+  def ack_ranges(_consumer, _acks), do: not_loaded()
 
   @spec slot(consumer(), topic :: String.t(), partition :: integer()) :: slot() | nil
   def slot(_consumer, _topic, _partition), do: not_loaded()

@@ -15,9 +15,9 @@ defmodule OffBroadwayRustKafka.Options do
                     group.protocol.type)
 
   @enforce_keys [:hosts, :group_id, :topics, :commit_interval, :drain_timeout, :properties] ++
-                  [:on_unacked]
+                  [:on_unacked, :headers]
   @derive {Inspect, except: [:properties]}
-  defstruct @enforce_keys ++ [:max_in_flight, :unacked_timeout]
+  defstruct @enforce_keys ++ [:max_in_flight, :chunk_size, :unacked_timeout]
 
   @type t :: %__MODULE__{
           hosts: [String.t(), ...],
@@ -26,6 +26,8 @@ defmodule OffBroadwayRustKafka.Options do
           commit_interval: non_neg_integer(),
           drain_timeout: non_neg_integer(),
           max_in_flight: pos_integer() | nil,
+          chunk_size: pos_integer() | nil,
+          headers: boolean(),
           unacked_timeout: pos_integer() | nil,
           on_unacked: :report | :redeliver | :stop,
           properties: Native.properties()
@@ -105,7 +107,28 @@ defmodule OffBroadwayRustKafka.Options do
       processor asks for and two batches of every batcher. As long as it is below what all
       processors ask for together (their `:concurrency` times `:max_demand`), one slow partition
       does not stop the others; below two batches, batches may leave by their `:batch_timeout`
-      only. Set it when `:batch_size` is a function.
+      only. Set it when `:batch_size` is a function. With a `:chunk_size` the default is as many times
+      that, and a partition has no more chunks in flight, full or not, than records by this limit
+      would fill.
+      """
+    ],
+    chunk_size: [
+      type: {:custom, __MODULE__, :integer, [1, 5_000, "records"]},
+      type_doc: "`t:pos_integer/0`",
+      doc: """
+      Makes each message a chunk: a list of up to so many records of one partition, acknowledged as
+      one. For pipelines that insert in bulk anyway; it takes many times the records per second. A few
+      hundred are enough. `:max_demand`, `:batch_size` and `:rate_limiting` then count chunks. See
+      `OffBroadwayRustKafka.Chunk`. By default a message is a record.
+      """
+    ],
+    headers: [
+      type: {:in, [true, false]},
+      type_doc: "`t:boolean/0`",
+      default: true,
+      doc: """
+      Whether records have their headers. In a chunk those of a small record take as much CPU time as all
+      the rest of it: where they are not needed `false` saves that.
       """
     ],
     unacked_timeout: [
@@ -246,6 +269,8 @@ defmodule OffBroadwayRustKafka.Options do
       commit_interval: options[:commit_interval],
       drain_timeout: options[:drain_timeout],
       max_in_flight: options[:max_in_flight],
+      chunk_size: options[:chunk_size],
+      headers: options[:headers],
       unacked_timeout: options[:unacked_timeout],
       on_unacked: options[:on_unacked],
       properties: membership(options) ++ options[:config]

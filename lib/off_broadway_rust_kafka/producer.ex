@@ -32,9 +32,12 @@ defmodule OffBroadwayRustKafka.Producer do
     * `:key` - the record's key, a binary or `nil`
     * `:ts` - the record's timestamp in milliseconds since the Unix epoch, or `nil`
     * `:headers` - a list of `{name, value}` in the record's order; names may repeat, and a value
-      may be `nil`
+      may be `nil`. With `headers: false` it is empty
 
   and its batch key is `{topic, partition}`.
+
+  With a `:chunk_size` a message carries many records in place of one: see
+  `OffBroadwayRustKafka.Chunk`.
 
   ## Order and concurrency
 
@@ -65,11 +68,12 @@ defmodule OffBroadwayRustKafka.Producer do
   @behaviour Broadway.Producer
 
   @enforce_keys [:table, :consumer, :lane, :stages]
-  defstruct @enforce_keys ++ [demand: 0, next: :stages, lost?: false]
+  defstruct @enforce_keys ++ [few: 0, demand: 0, next: :stages, lost?: false]
 
   # How soon to look again for stages that start.
   @watch_ms 5
 
+  # Records that are taken on a normal scheduler.
   @few 100
 
   # Broadway's default.
@@ -83,6 +87,7 @@ defmodule OffBroadwayRustKafka.Producer do
            consumer: Native.consumer(),
            lane: non_neg_integer(),
            stages: Stages.t(),
+           few: non_neg_integer(),
            lost?: boolean(),
            demand: non_neg_integer(),
            next: next()
@@ -107,7 +112,8 @@ defmodule OffBroadwayRustKafka.Producer do
     }
 
     names = Stages.names(module, broadway)
-    {[{Consumer, consumer}], rewrite(broadway, options, consumer: table, stages: names)}
+    own = [consumer: table, stages: names, few: div(@few, options.chunk_size || 1)]
+    {[{Consumer, consumer}], rewrite(broadway, options, own)}
   end
 
   @impl GenStage
@@ -116,7 +122,14 @@ defmodule OffBroadwayRustKafka.Producer do
     {:ok, consumer} = Consumer.fetch(table)
     lane = options[:broadway][:index]
     stages = Stages.new(options[:stages])
-    state = %__MODULE__{table: table, consumer: consumer, lane: lane, stages: stages}
+
+    state = %__MODULE__{
+      table: table,
+      consumer: consumer,
+      lane: lane,
+      stages: stages,
+      few: options[:few]
+    }
 
     case Native.attach(consumer, state.lane) do
       :ok -> {:producer, watch_later(state)}
@@ -189,20 +202,20 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
 
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
-    {status, count, runs} = take(consumer, lane, demand)
+    {status, count, runs} = take(consumer, lane, demand, state.few)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
     {:noreply, Message.from_runs(runs, consumer), state}
   end
 
   # Few records are taken sooner than a dirty scheduler is woken for them.
-  @spec take(Native.consumer(), non_neg_integer(), pos_integer()) ::
-          {:more | :armed, non_neg_integer(), [Native.run()]}
-  defp take(consumer, lane, demand) when demand <= @few do
+  @spec take(Native.consumer(), non_neg_integer(), pos_integer(), few :: non_neg_integer()) ::
+          {:more | :armed, non_neg_integer(), [Native.run()] | [Native.chunk()]}
+  defp take(consumer, lane, demand, few) when demand <= few do
     with {:more, 0, []} <- Native.pull_short(consumer, lane, demand),
          do: Native.pull(consumer, lane, demand)
   end
 
-  defp take(consumer, lane, demand), do: Native.pull(consumer, lane, demand)
+  defp take(consumer, lane, demand, _few), do: Native.pull(consumer, lane, demand)
 
   @spec pull_later(t()) :: t()
   defp pull_later(state), do: %{state | next: later()}
@@ -231,7 +244,9 @@ defmodule OffBroadwayRustKafka.Producer do
       lanes: broadway[:producer][:concurrency] || 1,
       commit_interval: options.commit_interval,
       drain_timeout: options.drain_timeout,
-      max_in_flight: options.max_in_flight || InFlight.default(broadway),
+      max_in_flight: options.max_in_flight || InFlight.default(broadway, options.chunk_size),
+      chunk_size: options.chunk_size,
+      headers: options.headers,
       unacked_timeout: options.unacked_timeout
     }
   end

@@ -44,7 +44,9 @@ defmodule OffBroadwayRustKafka.Faults.StageCrashTest do
     for {shape, options, kinds} <- [
           {"processors", [], [:processor]},
           {"processors, batchers and batch processors, with 3 producers",
-           @batches ++ [concurrency: 3], [:processor, :batcher, :batch_processor]}
+           @batches ++ [concurrency: 3], [:processor, :batcher, :batch_processor]},
+          {"processors, batchers and batch processors, with chunks of 20,",
+           @batches ++ [producer: [chunk_size: 20]], [:processor, :batcher, :batch_processor]}
         ] do
       test "of #{shape} lose no record", context do
         {topic, pipeline, counted} =
@@ -78,12 +80,14 @@ defmodule OffBroadwayRustKafka.Faults.StageCrashTest do
     record_produced(history, kafka, topic, @partitions)
     {handle, counted} = counting()
 
+    {producer, options} = Keyword.pop(options, :producer, [])
+    producer = [max_in_flight: @in_flight] ++ producer
+
     pipeline =
       TestPipeline.start(
         kafka,
         [topic],
-        [history: history, tell: false, handle: handle, producer: [max_in_flight: @in_flight]] ++
-          @stages ++ options
+        [history: history, tell: false, handle: handle, producer: producer] ++ @stages ++ options
       )
 
     {topic, pipeline, counted}

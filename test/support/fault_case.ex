@@ -38,13 +38,13 @@ defmodule OffBroadwayRustKafka.FaultCase do
     :ok
   end
 
-  @doc "A handler that counts, and what tells how far it has come."
+  @doc "A handler that counts records, and what tells how far it has come."
   @spec counting() :: {(Broadway.Message.t() -> Broadway.Message.t()), (() -> non_neg_integer())}
   def counting do
     counter = :counters.new(1, [:write_concurrency])
 
     handle = fn message ->
-      :counters.add(counter, 1, 1)
+      :counters.add(counter, 1, Map.get(message.metadata, :count, 1))
       message
     end
 

@@ -94,9 +94,11 @@ defmodule OffBroadwayRustKafka.History do
 
   @doc "For a handler: this message was handled. Of a message that no history is kept of, nothing."
   @spec handled(Broadway.Message.t()) :: :ok
-  def handled(%{acknowledger: {Acknowledger, {_consumer, tag}, {slot, epoch, offset}}}) do
+  def handled(%{acknowledger: {Acknowledger, {_consumer, tag}, {slot, epoch, handled}}}) do
     {sink, member, _places} = tag
-    Sink.handled(sink, member, Acknowledger.place(tag, slot), epoch, offset)
+    place = Acknowledger.place(tag, slot)
+    for part <- List.wrap(handled), do: Sink.handled(sink, member, place, epoch, part)
+    :ok
   end
 
   def handled(_message), do: :ok

@@ -89,6 +89,8 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
         commit_interval: 0,
         drain_timeout: 1_000,
         max_in_flight: 10,
+        chunk_size: nil,
+        headers: true,
         unacked_timeout: nil
       })
 

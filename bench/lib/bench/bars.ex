@@ -13,7 +13,16 @@ defmodule Bench.Bars do
 
   @spec all(Measure.results()) :: [bar()]
   def all(results) do
-    [&throughput/1, &defaults/1, &batchers/1, &latency/1, &pulled/1, &calls/1, &scaled/1]
+    [
+      &throughput/1,
+      &defaults/1,
+      &batchers/1,
+      &latency/1,
+      &pulled/1,
+      &chunks/1,
+      &calls/1,
+      &scaled/1
+    ]
     |> Enum.flat_map(& &1.(results))
     |> Enum.sort_by(fn {text, _, _} -> String.first(text) end)
   end
@@ -99,6 +108,16 @@ defmodule Bench.Bars do
           Medians.figure(results, @small, Raw, :defaults, "rate")
       end)
     ]
+  end
+
+  @spec chunks(Measure.results()) :: [bar()]
+  defp chunks(results) do
+    # librdkafka alone does not parse headers either, as nobody asks it for them.
+    for {id, text} <- [chunks: "Chunks of 500", bare_chunks: "– without headers"] do
+      at_least("6. #{text}: records/s to raw librdkafka's", 0.75, fn ->
+        ours(results, id, "rate") / Medians.figure(results, @small, Raw, :defaults, "rate")
+      end)
+    end
   end
 
   @spec calls(Measure.results()) :: [bar()]

@@ -13,7 +13,7 @@ defmodule Bench.Pipeline do
   @callback value(Broadway.Message.t()) :: binary()
 
   @type context ::
-          {:count | :count_batches, :counters.counters_ref()}
+          {:count | :count_batches | :count_chunks, :counters.counters_ref()}
           | {:age, Histogram.t(), connector :: module()}
 
   @spec start(Job.t(), context()) :: :ok
@@ -30,6 +30,11 @@ defmodule Bench.Pipeline do
   end
 
   def handle_message(_processor, message, {:count_batches, _counter}), do: message
+
+  def handle_message(_processor, message, {:count_chunks, counter}) do
+    :counters.add(counter, 1, message.metadata.count)
+    message
+  end
 
   def handle_message(_processor, message, {:age, ages, connector}) do
     <<stamp::64, _rest::binary>> = connector.value(message)

@@ -1,6 +1,7 @@
 //! What a consumer is made from.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Everything a member is started with.
@@ -19,6 +20,9 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Records of one partition that may be delivered and not acked.
     pub max_in_flight: u64,
+    /// How many records of a partition a message may carry; `None` for one, and messages that are
+    /// records.
+    pub chunk_size: Option<NonZeroUsize>,
     /// How long a partition's oldest unacked record may stay the same before
     /// [`crate::Event::Stalled`] tells of it; `None` for ever.
     pub unacked_timeout: Option<Duration>,
@@ -39,6 +43,7 @@ impl fmt::Debug for Config {
             .field("commit_interval", &self.commit_interval)
             .field("drain_timeout", &self.drain_timeout)
             .field("max_in_flight", &self.max_in_flight)
+            .field("chunk_size", &self.chunk_size)
             .field("unacked_timeout", &self.unacked_timeout)
             .finish()
     }

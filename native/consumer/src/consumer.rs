@@ -13,12 +13,15 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event::Sink;
 use crate::intake::{self, Bound, Pulled};
-use crate::partition::Partition;
+use crate::partition::{AckEffects, Partition, State};
 use crate::service::{self, Command};
 use crate::shared::Shared;
 
 /// One record, as an ack names it: slot, epoch, offset.
 pub type AckId = (u32, u32, i64);
+
+/// What was delivered of a slot in an epoch, from one offset to another: slot, epoch, first, last.
+pub type AckRange = (u32, u32, i64, i64);
 
 /// One member of a consumer group. Dropping it closes it, in the background.
 pub struct Consumer {
@@ -87,7 +90,7 @@ impl Consumer {
         self.send(Command::Redeliver(slot))
     }
 
-    /// Takes up to `demand` records of a lane. Never blocks for records.
+    /// Takes up to `demand` messages of a lane: records, or chunks of them. Never blocks for records.
     ///
     /// `attached` says whether the caller still is what serves the lane. It is asked when nobody
     /// can attach any more: a caller that was replaced while it called gets nothing, as nothing it
@@ -130,16 +133,44 @@ impl Consumer {
     /// Acks records, in any order; those of another epoch and those acked before change nothing.
     /// `wake` is called for each lane that has something to pull because of it: what
     /// [`Sink::wake`] does, in a way that suits the caller's thread.
-    pub fn ack(&self, acks: impl IntoIterator<Item = AckId>, mut wake: impl FnMut(usize)) {
+    pub fn ack(&self, acks: impl IntoIterator<Item = AckId>, wake: impl FnMut(usize)) {
+        let caps = &self.shared.caps;
+        self.ack_by_slot(
+            acks,
+            |(slot, ..)| *slot,
+            |state, (_, epoch, offset)| state.ack(epoch, offset, caps),
+            wake,
+        );
+    }
+
+    /// The same for all that was delivered in ranges of offsets.
+    pub fn ack_ranges(&self, acks: impl IntoIterator<Item = AckRange>, wake: impl FnMut(usize)) {
+        let caps = &self.shared.caps;
+        self.ack_by_slot(
+            acks,
+            |(slot, ..)| *slot,
+            |state, (_, epoch, first, last)| state.ack_range(epoch, first, last, caps),
+            wake,
+        );
+    }
+
+    /// Takes a slot's lock once for acks that follow one another.
+    fn ack_by_slot<A>(
+        &self,
+        acks: impl IntoIterator<Item = A>,
+        slot_of: impl Fn(&A) -> u32,
+        ack: impl Fn(&mut State, A) -> AckEffects,
+        mut wake: impl FnMut(usize),
+    ) {
         let mut acks = acks.into_iter().peekable();
         let (mut committable, mut kick) = (false, false);
-        while let Some((slot, ..)) = acks.peek().copied() {
+        while let Some(slot) = acks.peek().map(&slot_of) {
             let partition = self.shared.partition(slot);
             let mut state = partition.as_ref().map(|partition| partition.lock());
             let mut uncapped = false;
-            while let Some((_, epoch, offset)) = acks.next_if(|(next, ..)| *next == slot) {
+            while let Some(next) = acks.next_if(|next| slot_of(next) == slot) {
                 let Some(state) = &mut state else { continue };
-                let effects = state.ack(epoch, offset, self.shared.max_in_flight);
+                let effects = ack(state, next);
                 committable |= effects.committable;
                 kick |= effects.drained;
                 uncapped |= effects.uncapped;

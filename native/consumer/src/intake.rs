@@ -1,6 +1,7 @@
 //! Pulling: from a lane's queue, through the partitions' cursors, to the caller.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 
 use crate::lane::Lane;
 use crate::message::Message;
@@ -22,10 +23,33 @@ pub struct Delivered {
 /// What a pull brought.
 #[derive(Default)]
 pub struct Pulled {
-    /// The records, in order per partition; never more than were asked for.
+    /// The records, in order per partition; never more messages than were asked for.
     pub records: Vec<Delivered>,
+    /// How many of them each message carries, one after the other; empty where each is a message.
+    pub chunks: Vec<usize>,
     /// Whether there may be more right now. If not, a wake-up follows as soon as there is.
     pub more: bool,
+}
+
+impl Pulled {
+    /// How many messages there are, which is what demand counts.
+    pub fn messages(&self) -> usize {
+        if self.chunks.is_empty() {
+            self.records.len()
+        } else {
+            self.chunks.len()
+        }
+    }
+
+    /// The records of each message that carries several.
+    pub fn in_chunks(&self) -> impl Iterator<Item = &[Delivered]> {
+        let mut rest = self.records.as_slice();
+        self.chunks.iter().map(move |count| {
+            let (chunk, after) = rest.split_at(rest.len().min(*count));
+            rest = after;
+            chunk
+        })
+    }
 }
 
 /// A lane's side of fetching.
@@ -50,31 +74,60 @@ pub(crate) enum Bound {
 
 /// A pull under way.
 struct Basket {
+    /// Messages that are still asked for.
     demand: usize,
+    chunk_size: Option<NonZeroUsize>,
+    /// Records that the last message may still carry.
+    room: usize,
     bound: Bound,
     bytes: usize,
     /// A record did not go in.
     full: bool,
     records: Vec<Delivered>,
+    chunks: Vec<usize>,
 }
 
 impl Basket {
-    fn new(demand: usize, bound: Bound) -> Basket {
-        Basket {
+    fn new(demand: usize, chunk_size: Option<NonZeroUsize>, bound: Bound) -> Basket {
+        let mut basket = Basket {
             demand,
+            chunk_size,
+            room: 0,
             bound,
             bytes: 0,
             full: false,
-            records: Vec::with_capacity(demand.min(CHUNK)),
-        }
+            records: Vec::new(),
+            chunks: Vec::new(),
+        };
+        basket.records.reserve(basket.wanted().min(CHUNK));
+        basket
+    }
+
+    /// Records it may have room for.
+    fn wanted(&self) -> usize {
+        let chunk_size = self.chunk_size.map_or(1, NonZeroUsize::get);
+        self.demand
+            .saturating_mul(chunk_size)
+            .saturating_add(self.room)
     }
 
     fn is_full(&self) -> bool {
-        self.full || self.records.len() >= self.demand
+        self.full || self.demand == 0 && self.room == 0
     }
 
-    fn has_room_for(&mut self, message: Option<&Message>) -> bool {
-        self.full = self.is_full()
+    /// Whether a record would be the first of its message.
+    fn begins(&self, slot: u32, state: &State, message: Option<&Message>) -> bool {
+        let (true, Some(last), Some(message)) = (self.room > 0, self.records.last(), message)
+        else {
+            return true;
+        };
+        let same_run = last.slot == slot && last.epoch == state.cursor.epoch();
+        !same_run || state.passes_over(message)
+    }
+
+    fn has_room_for(&mut self, message: Option<&Message>, begins: bool) -> bool {
+        self.full = self.full
+            || begins && self.demand == 0
             || match self.bound {
                 Bound::Around(bytes) => self.bytes >= bytes,
                 Bound::Below(bytes) => self.bytes + message.map_or(0, Message::size) > bytes,
@@ -82,13 +135,41 @@ impl Basket {
         !self.full
     }
 
-    fn put(&mut self, slot: u32, epoch: u32, message: Message) {
+    fn put(&mut self, slot: u32, epoch: u32, message: Message, begins: bool) {
         self.bytes += message.size();
+        self.count(begins);
         self.records.push(Delivered {
             slot,
             epoch,
             message,
         });
+    }
+
+    fn count(&mut self, begins: bool) {
+        if begins {
+            self.demand = self.demand.saturating_sub(1);
+        }
+        let Some(chunk_size) = self.chunk_size else {
+            return;
+        };
+        match self.chunks.last_mut() {
+            Some(chunk) if !begins => {
+                *chunk += 1;
+                self.room = self.room.saturating_sub(1);
+            }
+            _ => {
+                self.chunks.push(1);
+                self.room = chunk_size.get() - 1;
+            }
+        }
+    }
+
+    fn into_pulled(self, more: bool) -> Pulled {
+        Pulled {
+            records: self.records,
+            chunks: self.chunks,
+            more,
+        }
     }
 }
 
@@ -102,7 +183,7 @@ impl Bound {
 // Rounds after which a pull of records that trickle in leaves the rest to the next one.
 const ROUNDS: usize = 3;
 
-/// Marks up to `demand` records of a lane delivered and hands them over.
+/// Marks records of a lane delivered and hands them over, in up to `demand` messages.
 pub(crate) fn pull(
     shared: &Shared,
     lane: &Lane,
@@ -124,33 +205,23 @@ pub(crate) fn pull(
         lane.bell.arm();
         return Pulled::default();
     }
-    let mut basket = Basket::new(demand, bound);
+    let mut basket = Basket::new(demand, shared.chunk_size, bound);
     for _ in 0..ROUNDS {
         take_parked(shared, lane, queue, &mut basket);
         take_fetched(shared, fetched, &mut basket);
-        while !basket.is_full() && queue.consume(basket.demand - basket.records.len(), fetched) > 0
-        {
+        while !basket.is_full() && queue.consume(basket.wanted(), fetched) > 0 {
             take_fetched(shared, fetched, &mut basket);
         }
         if basket.is_full() {
-            return Pulled {
-                records: basket.records,
-                more: true,
-            };
+            return basket.into_pulled(true);
         }
         lane.bell.arm();
         let quiet = queue.len() == 0 && lane.ready.lock().is_empty();
         if quiet || !lane.bell.disarm() {
-            return Pulled {
-                records: basket.records,
-                more: false,
-            };
+            return basket.into_pulled(false);
         }
     }
-    Pulled {
-        records: basket.records,
-        more: true,
-    }
+    basket.into_pulled(true)
 }
 
 /// Parked records are older than anything fetched later of their partition: they go first.
@@ -162,15 +233,16 @@ fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket)
         };
         let mut state = partition.lock();
         loop {
-            if !basket.has_room_for(state.first_parked()) {
+            let begins = basket.begins(slot, &state, state.first_parked());
+            if !basket.has_room_for(state.first_parked(), begins) {
                 state.stay_ready();
                 lane.ready.lock().push(slot);
                 break;
             }
-            let Some(offered) = state.unpark(queue, shared.max_in_flight) else {
+            let Some(offered) = state.unpark(queue, begins, &shared.caps) else {
                 break;
             };
-            take_offered(shared, slot, &state, offered, basket);
+            take_offered(shared, slot, &state, offered, begins, basket);
         }
     }
 }
@@ -182,23 +254,33 @@ fn take_fetched(shared: &Shared, fetched: &mut VecDeque<Message>, basket: &mut B
         let partition = shared.find(first.topic(), first.partition());
         let mut state = partition.as_ref().map(|p| p.lock());
         while let Some(next) = fetched.front().filter(|next| next.partition_key() == run) {
-            if !basket.has_room_for(Some(next)) {
-                return;
-            }
-            let (Some(message), Some(partition), Some(state)) =
-                (fetched.pop_front(), &partition, &mut state)
-            else {
+            let (Some(partition), Some(state)) = (&partition, &mut state) else {
+                fetched.pop_front();
                 continue;
             };
-            let offered = state.offer(message, shared.max_in_flight);
-            take_offered(shared, partition.slot, state, offered, basket);
+            let begins = basket.begins(partition.slot, state, Some(next));
+            if !basket.has_room_for(Some(next), begins) {
+                return;
+            }
+            let Some(message) = fetched.pop_front() else {
+                return;
+            };
+            let offered = state.offer(message, begins, &shared.caps);
+            take_offered(shared, partition.slot, state, offered, begins, basket);
         }
     }
 }
 
-fn take_offered(shared: &Shared, slot: u32, state: &State, offered: Offered, basket: &mut Basket) {
+fn take_offered(
+    shared: &Shared,
+    slot: u32,
+    state: &State,
+    offered: Offered,
+    begins: bool,
+    basket: &mut Basket,
+) {
     match offered {
-        Offered::Delivered(message, epoch) => basket.put(slot, epoch, message),
+        Offered::Delivered(message, epoch) => basket.put(slot, epoch, message, begins),
         Offered::Kept => {}
         Offered::Fault(offset, code, text) => shared.report_fault(Fault {
             slot,

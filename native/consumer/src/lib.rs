@@ -5,6 +5,7 @@
 //! [`Sink`].
 #![deny(missing_docs)]
 
+mod chunks;
 mod client;
 mod clock;
 mod code;
@@ -42,7 +43,7 @@ mod worker;
 pub use code::Code;
 pub use conf::check;
 pub use config::{Config, PropertyFault, ResetPolicy, Topic};
-pub use consumer::{AckId, Consumer, Progress};
+pub use consumer::{AckId, AckRange, Consumer, Progress};
 pub use error::Error;
 pub use event::{Assigned, Event, Offset, Redelivered, Revoked, Sink, Stalled};
 pub use intake::{Delivered, Pulled};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use delivery::{Ack, Cursor};
 
+use crate::chunks::{Caps, Chunks};
 use crate::code::Code;
 use crate::describe::TopicId;
 use crate::message::Message;
@@ -44,6 +45,8 @@ pub(crate) struct State {
     parked: VecDeque<Message>,
     capped: bool,
     ready: bool,
+    /// None where messages are single records.
+    chunks: Chunks,
 }
 
 // Acked records above an unacked one are bounded too, as a crash delivers them again; more
@@ -80,6 +83,7 @@ impl Partition {
             parked: VecDeque::new(),
             capped: false,
             ready: false,
+            chunks: Chunks::default(),
         };
         Partition {
             topic,
@@ -96,38 +100,77 @@ impl Partition {
 }
 
 impl State {
-    /// Takes a record from the lane's queue, in the order of the queue.
-    pub(crate) fn offer(&mut self, message: Message, max_in_flight: u64) -> Offered {
+    /// Begins the epoch of an assignment, and answers it.
+    pub(crate) fn begin_epoch(&mut self, start: i64, committed: Option<i64>) -> u32 {
+        self.chunks.clear();
+        self.cursor.assign(start, committed)
+    }
+
+    /// Begins an attempt; answers where, if anything is in flight.
+    pub(crate) fn begin_attempt(&mut self) -> Option<i64> {
+        self.chunks.clear();
+        self.cursor.redeliver()
+    }
+
+    /// Whether an unacked record below this one will not come again in this attempt. No chunk may
+    /// reach across it: it is not in there, and is acked by whoever holds it.
+    pub(crate) fn passes_over(&self, message: &Message) -> bool {
+        let tracker = self.cursor.tracker();
+        tracker.is_some_and(|it| it.redelivering() && message.offset() > it.next())
+    }
+
+    /// Takes a record from the lane's queue, in the order of the queue. `begins` says whether it
+    /// would be the first of its message.
+    pub(crate) fn offer(&mut self, message: Message, begins: bool, caps: &Caps) -> Offered {
         if self.flow != Flow::Running {
             return Offered::Kept;
         }
         // An error too: it must not go before the records that were parked before it.
-        if self.capped || self.at_cap(max_in_flight) {
+        if self.capped || self.at_cap(begins, caps) {
             self.park(message);
             return Offered::Kept;
         }
-        self.deliver(message)
+        self.deliver(message, begins, caps)
     }
 
-    fn deliver(&mut self, message: Message) -> Offered {
+    fn deliver(&mut self, message: Message, begins: bool, caps: &Caps) -> Offered {
         if let Some(code) = message.error() {
             self.flow = Flow::Held;
             return Offered::Fault(message.offset(), code, message.error_text());
         }
         if self.cursor.deliver(message.offset()) {
+            if caps.chunks.is_some() {
+                self.chunks.deliver(message.offset(), begins);
+            }
             Offered::Delivered(message, self.cursor.epoch())
         } else {
             Offered::Kept
         }
     }
 
-    // What is redelivered is in flight already, so a cap must let it pass.
-    fn at_cap(&self, max_in_flight: u64) -> bool {
-        self.cursor.tracker().is_some_and(|tracker| {
-            let full = tracker.in_flight() >= max_in_flight
-                || tracker.uncommittable() >= max_in_flight.saturating_mul(UNCOMMITTABLE_FACTOR);
+    // What is redelivered is in flight already, so a cap on records must let it pass. Of chunks only
+    // those of this attempt are counted.
+    fn at_cap(&self, begins: bool, caps: &Caps) -> bool {
+        let of_records = self.cursor.tracker().is_some_and(|tracker| {
+            let full = tracker.in_flight() >= caps.records
+                || tracker.uncommittable() >= caps.records.saturating_mul(UNCOMMITTABLE_FACTOR);
             full && !tracker.redelivering()
-        })
+        });
+        of_records
+            || begins
+                && caps
+                    .chunks
+                    .is_some_and(|most| self.chunks.in_flight() >= most)
+    }
+
+    fn below_half(&self, caps: &Caps) -> bool {
+        let of_records = self.cursor.tracker().is_some_and(|tracker| {
+            tracker.in_flight() <= caps.records / 2 || tracker.redelivering()
+        });
+        let of_chunks = caps
+            .chunks
+            .is_none_or(|most| self.chunks.in_flight() <= most / 2);
+        of_records && of_chunks && !self.at_cap(true, caps)
     }
 
     fn park(&mut self, message: Message) {
@@ -147,16 +190,21 @@ impl State {
 
     /// What became of the next parked record; called until it answers `None`. Once nothing is
     /// parked the partition's queue flows into its lane's again.
-    pub(crate) fn unpark(&mut self, lane_queue: &Queue, max_in_flight: u64) -> Option<Offered> {
+    pub(crate) fn unpark(
+        &mut self,
+        lane_queue: &Queue,
+        begins: bool,
+        caps: &Caps,
+    ) -> Option<Offered> {
         self.ready = false;
-        if self.flow != Flow::Running || self.at_cap(max_in_flight) {
+        if self.flow != Flow::Running || self.at_cap(begins, caps) {
             return None;
         }
         let Some(message) = self.parked.pop_front() else {
             self.uncap(lane_queue);
             return None;
         };
-        Some(self.deliver(message))
+        Some(self.deliver(message, begins, caps))
     }
 
     /// Joins the partition's queue to its lane's once more: librdkafka parts them when it stops
@@ -200,18 +248,46 @@ impl State {
         self.parked.is_empty()
     }
 
-    pub(crate) fn ack(&mut self, epoch: u32, offset: i64, max_in_flight: u64) -> AckEffects {
-        if self.cursor.ack(epoch, offset) != Ack::Acked {
-            return AckEffects::default();
+    pub(crate) fn ack(&mut self, epoch: u32, offset: i64, caps: &Caps) -> AckEffects {
+        if caps.chunks.is_some() {
+            return self.ack_range(epoch, offset, offset, caps);
         }
+        match self.cursor.ack(epoch, offset) {
+            Ack::Acked => self.acked(caps),
+            _ => AckEffects::default(),
+        }
+    }
+
+    /// Acks what was delivered from `first` to `last`.
+    pub(crate) fn ack_range(
+        &mut self,
+        epoch: u32,
+        first: i64,
+        last: i64,
+        caps: &Caps,
+    ) -> AckEffects {
+        let cursor = &mut self.cursor;
+        let acked = self.chunks.ack(first, last, |first, last| {
+            cursor.ack_range(epoch, first, last)
+        });
+        match acked {
+            0 => AckEffects::default(),
+            _ => self.acked(caps),
+        }
+    }
+
+    fn acked(&mut self, caps: &Caps) -> AckEffects {
         let Some(tracker) = self.cursor.tracker() else {
             return AckEffects::default();
         };
-        let drained = self.flow == Flow::Stopped && tracker.in_flight() == 0;
-        let below_cap = tracker.in_flight() <= max_in_flight / 2 && !self.at_cap(max_in_flight);
+        let nothing_left = tracker.in_flight() == 0;
+        let drained = self.flow == Flow::Stopped && nothing_left;
+        if nothing_left {
+            self.chunks.clear();
+        }
         AckEffects {
             committable: self.cursor.to_commit().is_some(),
-            uncapped: below_cap && self.make_ready(),
+            uncapped: self.below_half(caps) && self.make_ready(),
             drained,
         }
     }

@@ -187,7 +187,7 @@ impl Service {
             .partition_for(&position.topic, position.partition);
         let intake = self.shared.lanes[partition.lane].intake.lock();
         let mut state = partition.lock();
-        let epoch = state.cursor.assign(position.start, position.committed);
+        let epoch = state.begin_epoch(position.start, position.committed);
         state.topic_id = position.topic_id;
         state.queue = self
             .client

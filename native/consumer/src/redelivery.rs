@@ -29,7 +29,7 @@ impl Service {
         if state.flow == Flow::Stopped {
             return None;
         }
-        let offset = state.cursor.redeliver()?;
+        let offset = state.begin_attempt()?;
         let again = Redelivered {
             topic: partition.topic.to_string(),
             partition: partition.partition,

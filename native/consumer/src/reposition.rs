@@ -219,7 +219,7 @@ impl Service {
         let reset = position.map(|position| {
             let mut state = partition.lock();
             let from = state.cursor.tracker().map_or(-1, |tracker| tracker.next());
-            state.cursor.assign(position.start, None);
+            state.begin_epoch(position.start, None);
             state.topic_id = position.topic_id;
             Event::Reset {
                 topic: position.topic,

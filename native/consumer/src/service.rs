@@ -89,12 +89,7 @@ pub(crate) fn create(
     let (kick_tx, kick) = bounded(1);
     let (commands_tx, commands) = bounded(COMMANDS);
     let client = Arc::new(Client::new(config.native()?)?);
-    let shared = Arc::new(Shared::new(
-        config.lanes.max(1),
-        config.max_in_flight.max(1),
-        sink,
-        Kick::new(kick_tx),
-    ));
+    let shared = Arc::new(Shared::new(config, sink, Kick::new(kick_tx)));
     let service = Service {
         member_queue: watched(client.member_queue()?, &shared),
         commit_queue: watched(client.new_queue()?, &shared),

@@ -1,10 +1,13 @@
 //! What callers and the service thread share.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use delivery::SlotTable;
 
+use crate::chunks::Caps;
 use crate::code::Code;
+use crate::config::Config;
 use crate::event::Sink;
 use crate::kick::Kick;
 use crate::lane::Lane;
@@ -13,7 +16,8 @@ use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 pub(crate) struct Shared {
     pub(crate) lanes: Vec<Lane>,
-    pub(crate) max_in_flight: u64,
+    pub(crate) caps: Caps,
+    pub(crate) chunk_size: Option<NonZeroUsize>,
     pub(crate) sink: Arc<dyn Sink>,
     partitions: RwLock<Partitions>,
     faults: Mutex<Vec<Fault>>,
@@ -37,12 +41,13 @@ pub(crate) struct Fault {
 }
 
 impl Shared {
-    pub(crate) fn new(lanes: usize, max_in_flight: u64, sink: Arc<dyn Sink>, kick: Kick) -> Shared {
+    pub(crate) fn new(config: &Config, sink: Arc<dyn Sink>, kick: Kick) -> Shared {
         Shared {
-            lanes: (0..lanes)
+            lanes: (0..config.lanes.max(1))
                 .map(|lane| Lane::new(lane, Arc::clone(&sink)))
                 .collect(),
-            max_in_flight,
+            caps: Caps::of(config),
+            chunk_size: config.chunk_size,
             sink,
             partitions: RwLock::default(),
             faults: Mutex::default(),

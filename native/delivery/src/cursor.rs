@@ -76,6 +76,13 @@ impl Cursor {
         tracker.map_or(Ack::Stale, |tracker| tracker.ack(offset))
     }
 
+    /// [`Tracker::ack_range`]; 0 when the epoch is not the current one or there is
+    /// no assignment.
+    pub fn ack_range(&mut self, epoch: u32, first: i64, last: i64) -> u64 {
+        let tracker = (epoch == self.epoch).then(|| self.tracker_mut()).flatten();
+        tracker.map_or(0, |tracker| tracker.ack_range(first, last))
+    }
+
     /// [`Tracker::advance`]; nothing when not assigned.
     pub fn advance(&mut self, position: i64) {
         if let Some(tracker) = self.tracker_mut() {
@@ -130,6 +137,7 @@ mod tests {
         cursor.advance(5);
         assert!(!cursor.deliver(0));
         assert_eq!(cursor.ack(0, 0), Ack::Stale);
+        assert_eq!(cursor.ack_range(0, 0, 9), 0);
         assert_eq!(cursor.redeliver(), None);
         assert_eq!(cursor.revoke(), 0);
         assert_eq!((cursor.to_commit(), cursor.committed()), (None, None));
@@ -195,6 +203,8 @@ mod tests {
         cursor.confirm(old, 1);
         assert_eq!(cursor.ack(old, 0), Ack::Stale);
         assert_eq!(cursor.ack(new + 1, 0), Ack::Stale);
+        assert_eq!(cursor.ack_range(old, 0, 9), 0);
+        assert_eq!(cursor.ack_range(new + 1, 0, 9), 0);
         assert_eq!(cursor.committed(), Some(0));
         assert_eq!(cursor.tracker().map(Tracker::in_flight), Some(1));
         assert_eq!(cursor.ack(new, 0), Ack::Acked);

@@ -127,6 +127,30 @@ impl Tracker {
         }
     }
 
+    /// Acks every delivered offset from `first` to `last`, as [`ack`](Self::ack) does
+    /// one by one, and answers how many were in flight. The cost follows the blocks
+    /// of offsets there, not the records.
+    pub fn ack_range(&mut self, first: i64, last: i64) -> u64 {
+        let first = first.max(self.committable);
+        let last = last.min(self.end - 1);
+        if first > last {
+            return 0;
+        }
+        let acked = self.window.ack_range(first, last);
+        if acked == 0 {
+            return 0;
+        }
+        self.in_flight -= acked;
+        self.acked += acked;
+        if (first..=last).contains(&self.next) {
+            self.next = self.window.unacked_after(last).unwrap_or(self.end);
+        }
+        if first == self.committable {
+            self.committable = self.window.trim().unwrap_or(self.end);
+        }
+        acked
+    }
+
     /// Says that no record is left below `position`: what was not delivered there
     /// does not exist (control records, trailing gaps). Moves
     /// [`next`](Self::next) up to it, never back.

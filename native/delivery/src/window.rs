@@ -96,6 +96,34 @@ impl Window {
         })
     }
 
+    /// Marks the unacked offsets from `first` to `last` acked. Answers how many those were.
+    pub(crate) fn ack_range(&mut self, first: i64, last: i64) -> u64 {
+        let ((first, lowest), (last, highest)) = (locate(first), locate(last));
+        let (at_first, at_last) = (!(lowest - 1), highest | (highest - 1));
+        let from = self.segment_of(first);
+        let mut acked = 0;
+        for segment in self.segments.range_mut(from..) {
+            let Some(end) = segment.index(last) else {
+                break;
+            };
+            let size = segment.blocks.len();
+            let begin = segment.index(first).unwrap_or(0).min(size);
+            let blocks = segment.blocks.range_mut(begin..(end + 1).min(size));
+            for (number, block) in (segment.first + begin as u64..).zip(blocks) {
+                let mut mask = u64::MAX;
+                if number == first {
+                    mask &= at_first;
+                }
+                if number == last {
+                    mask &= at_last;
+                }
+                acked += u64::from((block.unacked & mask).count_ones());
+                block.unacked &= !mask;
+            }
+        }
+        acked
+    }
+
     /// Forgets the blocks below the first unacked offset, and answers that offset.
     pub(crate) fn trim(&mut self) -> Option<i64> {
         while let Some(segment) = self.segments.front_mut() {
@@ -231,6 +259,28 @@ mod tests {
         assert_eq!(window.unacked_after(64), Some(1 << 40));
         assert_eq!(window.unacked_after(100_000), Some(1 << 40));
         assert_eq!(window.unacked_after(1 << 40), None);
+    }
+
+    #[test]
+    fn a_range_acks_what_lies_in_it_across_bits_blocks_and_segments() {
+        let offsets = [3, 4, 63, 64, 200, 1 << 40, 1 << 50];
+        for first in [0, 3, 4, 5, 64, 100, 1 << 40] {
+            for last in [3, 4, 63, 64, 199, 200, 1 << 40, (1 << 50) - 1, 1 << 50] {
+                let mut window = window(&offsets);
+                let inside = |offset: &&i64| (first..=last).contains(*offset);
+                let expected = offsets.iter().filter(inside).count() as u64;
+                let acked = if first <= last {
+                    window.ack_range(first, last)
+                } else {
+                    0
+                };
+                assert_eq!(acked, expected, "{first} to {last}");
+                for offset in &offsets {
+                    let acked = window.mark(*offset) == Mark::Acked;
+                    assert_eq!(acked, inside(&offset), "{offset} of {first} to {last}");
+                }
+            }
+        }
     }
 
     #[test]

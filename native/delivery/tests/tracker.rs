@@ -121,6 +121,45 @@ fn gaps_hold_nothing_up() {
 }
 
 #[test]
+fn a_range_acks_every_delivered_offset_in_it_and_no_other() {
+    let mut tracker = delivered(0, &[0, 1, 5, 6, 70, 71]);
+    assert_eq!(tracker.ack_range(1, 70), 4);
+    assert_eq!((tracker.committable(), tracker.in_flight()), (0, 2));
+    assert_eq!(tracker.ack(71), Ack::Acked);
+    assert_eq!(tracker.ack_range(0, 70), 1);
+    assert_eq!((tracker.committable(), tracker.acked()), (72, 6));
+}
+
+#[test]
+fn a_range_that_was_acked_or_never_delivered_or_is_none_changes_nothing() {
+    let mut tracker = delivered(3, &[3, 4, 9]);
+    assert_eq!(tracker.ack_range(4, 9), 2);
+    for (first, last) in [
+        (4, 9),
+        (10, LAST),
+        (10, i64::MAX),
+        (i64::MIN, 2),
+        (9, 3),
+        (i64::MAX, i64::MIN),
+    ] {
+        assert_eq!(tracker.ack_range(first, last), 0, "{first} to {last}");
+    }
+    assert_eq!((tracker.committable(), tracker.in_flight()), (3, 1));
+    assert_eq!(Tracker::new(0).ack_range(i64::MIN, i64::MAX), 0);
+}
+
+#[test]
+fn a_range_from_an_earlier_attempt_spares_its_redelivery() {
+    let mut tracker = delivered(0, &[0, 1, 2, 3, 4]);
+    assert_eq!(tracker.redeliver(), Some(0));
+    assert_eq!(tracker.ack_range(0, 2), 3);
+    assert_eq!((tracker.next(), tracker.committable()), (3, 3));
+    assert!(!tracker.deliver(2) && tracker.deliver(3));
+    assert_eq!(tracker.ack_range(3, 4), 2);
+    assert_eq!((tracker.next(), tracker.redelivering()), (5, false));
+}
+
+#[test]
 fn a_second_ack_is_a_duplicate_and_changes_nothing() {
     let mut tracker = delivered(0, &[0, 1]);
     assert_eq!(tracker.ack(1), Ack::Acked);

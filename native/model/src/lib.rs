@@ -59,6 +59,8 @@ mod kick;
 #[cfg_attr(loom, path = "loom/sync.rs")]
 mod sync;
 
+#[path = "../../consumer/src/chunks.rs"]
+mod chunks;
 #[path = "../../consumer/src/code.rs"]
 mod code;
 #[path = "../../consumer/src/commit.rs"]

@@ -1,5 +1,6 @@
 //! The configuration map, decoded.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use consumer::{Config, ResetPolicy, Topic};
@@ -19,6 +20,9 @@ pub(crate) struct ConfigMap {
     commit_interval: u64,
     drain_timeout: u64,
     max_in_flight: u64,
+    chunk_size: Option<usize>,
+    /// What records are encoded with, which is no concern of the consumer's.
+    pub(crate) headers: bool,
     unacked_timeout: Option<u64>,
 }
 
@@ -53,6 +57,7 @@ impl From<ConfigMap> for Config {
             commit_interval: Duration::from_millis(map.commit_interval),
             drain_timeout: Duration::from_millis(map.drain_timeout),
             max_in_flight: map.max_in_flight,
+            chunk_size: map.chunk_size.and_then(NonZeroUsize::new),
             unacked_timeout: map.unacked_timeout.map(Duration::from_millis),
         }
     }

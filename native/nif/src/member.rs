@@ -4,7 +4,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::{AckId, Consumer, Progress};
+use consumer::{AckId, AckRange, Consumer, Progress};
 use rustler::types::atom::{error, ok};
 use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
@@ -19,6 +19,7 @@ use crate::sink::Processes;
 /// A member, for as long as a process refers to it.
 struct Member {
     consumer: Consumer,
+    headers: bool,
     processes: Arc<Processes>,
 }
 
@@ -46,12 +47,14 @@ fn check(env: Env<'_>, properties: List<(String, String)>) -> Term<'_> {
 
 #[rustler::nif(schedule = "DirtyIo")]
 fn start(env: Env<'_>, config: Derived<ConfigMap>) -> Result<ResourceArc<Member>, Failure> {
+    let headers = config.0.headers;
     let config = config.0.into();
     let consumer::Config { lanes, .. } = config;
     let processes = Arc::new(Processes::new(env.pid(), lanes));
     let consumer = Consumer::start(&config, Arc::clone(&processes) as Arc<dyn consumer::Sink>)?;
     let member = ResourceArc::new(Member {
         consumer,
+        headers,
         processes,
     });
     member.monitor(Some(env), &env.pid());
@@ -80,7 +83,7 @@ fn pull<'a>(
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
     match member.consumer.pull(lane, demand, attached) {
-        Ok(pulled) => Ok(records::encode(env, &pulled)),
+        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
         Err(_) => Err(Error::BadArg),
     }
 }
@@ -94,7 +97,7 @@ fn pull_short<'a>(
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
     match member.consumer.pull_short(lane, demand, attached) {
-        Ok(pulled) => Ok(records::encode(env, &pulled)),
+        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
         Err(_) => Err(Error::BadArg),
     }
 }
@@ -103,6 +106,13 @@ fn pull_short<'a>(
 fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
     let wake = |lane| member.processes.wake_from(env, lane);
     member.consumer.ack(acks.0, wake);
+    ok()
+}
+
+#[rustler::nif]
+fn ack_ranges(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckRange>) -> Atom {
+    let wake = |lane| member.processes.wake_from(env, lane);
+    member.consumer.ack_ranges(acks.0, wake);
     ok()
 }
 

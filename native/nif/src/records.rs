@@ -12,28 +12,32 @@ const HEAP: usize = 64;
 // From here on a binary is on its own, so that whoever keeps it keeps nothing else alive.
 const OWN: usize = 32 * 1024;
 
-/// `{:more | :armed, count, [{topic, partition, slot, epoch, [record]}]}`.
-pub(crate) fn encode<'a>(env: Env<'a>, pulled: &Pulled) -> Term<'a> {
-    let mut arena = Arena::of(env, &pulled.records);
+/// `{:more | :armed, count, [run] | [chunk]}`, where count is of messages.
+///
+/// Without `headers` the records have none, and librdkafka need not parse them.
+pub(crate) fn encode<'a>(env: Env<'a>, pulled: &Pulled, headers: bool) -> Term<'a> {
+    let mut terms = Terms::of(env, &pulled.records, headers);
     let same_run = |a: &Delivered, b: &Delivered| a.slot == b.slot && a.epoch == b.epoch;
-    let runs: Vec<Term> = pulled
-        .records
-        .chunk_by(same_run)
-        .map(|run| encode_run(env, run, &mut arena))
-        .collect();
+    let groups: Vec<Term> = if pulled.chunks.is_empty() {
+        let runs = pulled.records.chunk_by(same_run);
+        runs.map(|run| encode_run(env, run, &mut terms)).collect()
+    } else {
+        let chunks = pulled.in_chunks();
+        chunks
+            .map(|chunk| encode_chunk(env, chunk, &mut terms))
+            .collect()
+    };
     let status = if pulled.more {
         atoms::more()
     } else {
         atoms::armed()
     };
-    (status, pulled.records.len(), runs).encode(env)
+    (status, pulled.messages(), groups).encode(env)
 }
 
-fn encode_run<'a>(env: Env<'a>, run: &[Delivered], arena: &mut Arena<'a>) -> Term<'a> {
-    let records: Vec<Term> = run
-        .iter()
-        .map(|delivered| encode_record(env, &delivered.message, arena))
-        .collect();
+/// `{topic, partition, slot, epoch, [record]}`.
+fn encode_run<'m, 'a>(env: Env<'a>, run: &'m [Delivered], terms: &mut Terms<'m, 'a>) -> Term<'a> {
+    let records = terms.records(run);
     match run.first() {
         Some(first) => {
             let (topic, partition) = (first.message.topic(), first.message.partition());
@@ -43,77 +47,150 @@ fn encode_run<'a>(env: Env<'a>, run: &[Delivered], arena: &mut Arena<'a>) -> Ter
     }
 }
 
-/// `{offset, ts | nil, key | nil, value | nil, [{header, value | nil}]}`.
-fn encode_record<'a>(env: Env<'a>, message: &Message, arena: &mut Arena<'a>) -> Term<'a> {
-    let key = arena.term(message.key());
-    let value = arena.term(message.value());
-    let headers: Vec<Term> = message
-        .headers()
-        .map(|(name, value)| make_tuple(env, &[arena.term(Some(name)), arena.term(value)]))
-        .collect();
-    let offset = message.offset().encode(env);
-    let timestamp = message.timestamp().encode(env);
-    make_tuple(env, &[offset, timestamp, key, value, headers.encode(env)])
-}
-
-/// One binary that holds every middle-sized part of a batch, and how much of it is given out.
-struct Arena<'a> {
+/// `{topic, partition, slot, epoch, first, last, count, [record]}`.
+fn encode_chunk<'m, 'a>(
     env: Env<'a>,
-    binary: Option<Binary<'a>>,
-    used: usize,
+    chunk: &'m [Delivered],
+    terms: &mut Terms<'m, 'a>,
+) -> Term<'a> {
+    let records = terms.records(chunk);
+    let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
+        return atoms::nil().encode(env);
+    };
+    make_tuple(
+        env,
+        &[
+            first.message.topic().encode(env),
+            first.message.partition().encode(env),
+            first.slot.encode(env),
+            first.epoch.encode(env),
+            first.message.offset().encode(env),
+            last.message.offset().encode(env),
+            chunk.len().encode(env),
+            records.encode(env),
+        ],
+    )
 }
 
-impl<'a> Arena<'a> {
-    /// Copies what belongs in the arena, in the order in which it will be asked for.
-    fn of(env: Env<'a>, records: &[Delivered]) -> Arena<'a> {
-        let shared = || {
-            records
-                .iter()
-                .flat_map(|delivered| parts(&delivered.message))
-                .filter(|part| is_shared(part))
-        };
-        let size = shared().map(<[u8]>::len).sum();
-        let mut owned = OwnedBinary::new(size);
-        let mut rest = owned.as_mut_slice();
-        for part in shared() {
-            let (here, after) = rest.split_at_mut(part.len());
-            here.copy_from_slice(part);
-            rest = after;
-        }
-        let binary = (size > 0).then(|| owned.release(env));
-        Arena {
+/// Makes the terms of a pull's records.
+struct Terms<'m, 'a> {
+    env: Env<'a>,
+    /// One binary that holds every middle-sized key and value, in the order of the records.
+    arena: Option<Binary<'a>>,
+    /// How much of it is given out.
+    used: usize,
+    with_headers: bool,
+    /// Of the record at hand.
+    headers: Vec<(&'m [u8], Option<&'m [u8]>)>,
+    /// By their place among the headers: most records have the same names, and some the same values.
+    names: Vec<Last<'m, 'a>>,
+    values: Vec<Last<'m, 'a>>,
+}
+
+/// Bytes, and the term that was made of them last.
+type Last<'m, 'a> = Option<(&'m [u8], Term<'a>)>;
+
+impl<'m, 'a> Terms<'m, 'a> {
+    fn of(env: Env<'a>, records: &'m [Delivered], with_headers: bool) -> Terms<'m, 'a> {
+        Terms {
             env,
-            binary,
+            arena: arena(env, records),
             used: 0,
+            with_headers,
+            headers: Vec::new(),
+            names: Vec::new(),
+            values: Vec::new(),
         }
     }
 
-    fn term(&mut self, part: Option<&[u8]>) -> Term<'a> {
+    fn records(&mut self, records: &'m [Delivered]) -> Vec<Term<'a>> {
+        let records = records.iter();
+        records.map(|it| self.record(&it.message)).collect()
+    }
+
+    /// `{offset, ts | nil, key | nil, value | nil, [{header, value | nil}]}`.
+    fn record(&mut self, message: &'m Message) -> Term<'a> {
+        let key = self.shared(message.key());
+        let value = self.shared(message.value());
+        let headers = self.headers(message);
+        let (offset, timestamp) = (message.offset(), message.timestamp());
+        (offset, timestamp, key, value, headers).encode(self.env)
+    }
+
+    fn headers(&mut self, message: &'m Message) -> Term<'a> {
+        self.headers.clear();
+        if self.with_headers {
+            self.headers.extend(message.headers());
+        }
+        if self.names.len() < self.headers.len() {
+            self.names.resize(self.headers.len(), None);
+            self.values.resize(self.headers.len(), None);
+        }
+        let mut list = Term::list_new_empty(self.env);
+        for place in (0..self.headers.len()).rev() {
+            let (name, value) = self.headers[place];
+            let name = repeated(self.env, &mut self.names[place], name);
+            let value = match value {
+                Some(value) => repeated(self.env, &mut self.values[place], value),
+                None => atoms::nil().encode(self.env),
+            };
+            list = list.list_prepend((name, value));
+        }
+        list
+    }
+
+    /// Keys and values, asked for in the order in which the arena has them.
+    fn shared(&mut self, part: Option<&[u8]>) -> Term<'a> {
         let Some(part) = part else {
             return atoms::nil().encode(self.env);
         };
-        if let (true, Some(binary)) = (is_shared(part), &self.binary) {
+        if let (true, Some(arena)) = (is_shared(part), &self.arena) {
             let start = self.used;
             self.used += part.len();
-            if let Ok(shared) = binary.make_subbinary(start, part.len()) {
+            if let Ok(shared) = arena.make_subbinary(start, part.len()) {
                 return shared.encode(self.env);
             }
         }
-        Binary::from(NewBinary::from_slice(self.env, part)).encode(self.env)
+        copied(self.env, part)
     }
+}
+
+fn arena<'a>(env: Env<'a>, records: &[Delivered]) -> Option<Binary<'a>> {
+    let shared = || {
+        let parts = records.iter().map(|it| &it.message);
+        let parts = parts.flat_map(|message| [message.key(), message.value()]);
+        parts.flatten().filter(|part| is_shared(part))
+    };
+    let size = shared().map(<[u8]>::len).sum();
+    if size == 0 {
+        return None;
+    }
+    let mut owned = OwnedBinary::new(size);
+    let mut rest = owned.as_mut_slice();
+    for part in shared() {
+        let (here, after) = rest.split_at_mut(part.len());
+        here.copy_from_slice(part);
+        rest = after;
+    }
+    Some(owned.release(env))
+}
+
+/// The term of these bytes; the one made before when they are the same.
+fn repeated<'m, 'a>(env: Env<'a>, last: &mut Last<'m, 'a>, part: &'m [u8]) -> Term<'a> {
+    match last {
+        Some((before, term)) if *before == part => *term,
+        _ => {
+            let term = copied(env, part);
+            *last = Some((part, term));
+            term
+        }
+    }
+}
+
+fn copied<'a>(env: Env<'a>, part: &[u8]) -> Term<'a> {
+    NewBinary::from_slice(env, part).into()
 }
 
 fn is_shared(part: &[u8]) -> bool {
     (HEAP + 1..OWN).contains(&part.len())
-}
-
-/// The binaries of a record in the order of [`encode_record`].
-fn parts(message: &Message) -> impl Iterator<Item = &[u8]> {
-    let headers = message
-        .headers()
-        .flat_map(|(name, value)| [Some(name), value]);
-    [message.key(), message.value()]
-        .into_iter()
-        .chain(headers)
-        .flatten()
 }

@@ -52,7 +52,10 @@ pub fn latency(args: &Args) -> Result<(), Failure> {
         });
     }
     samples.sort_unstable();
-    figure("received", samples.len() as f64 / (limit - warm_up).as_secs_f64());
+    figure(
+        "received",
+        samples.len() as f64 / (limit - warm_up).as_secs_f64(),
+    );
     figure("p50_ms", percentile(&samples, 0.50)?);
     figure("p99_ms", percentile(&samples, 0.99)?);
     Ok(())

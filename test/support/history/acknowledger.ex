@@ -35,8 +35,9 @@ defmodule OffBroadwayRustKafka.History.Acknowledger do
   @spec ack(ref(), [Message.t()], [Message.t()]) :: :ok
   def ack({consumer, {sink, member, _} = tag}, successful, failed) do
     for(
-      %{acknowledger: {_, _, {slot, epoch, offset}}} <- successful ++ failed,
-      do: {{slot, epoch}, offset}
+      %{acknowledger: {_, _, {slot, epoch, acked}}} <- successful ++ failed,
+      part <- List.wrap(acked),
+      do: {{slot, epoch}, part}
     )
     |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
     |> Enum.each(fn {{slot, epoch}, offsets} ->

@@ -91,12 +91,22 @@ defmodule OffBroadwayRustKafka.History.Producer do
     |> Enum.each(fn [%{acknowledger: {_, _, {slot, epoch, _}}, metadata: metadata} | _] = run ->
       place = {metadata.topic, metadata.partition}
       Acknowledger.put_place(tag, slot, place)
-      spans = Spans.of_run(for %{acknowledger: {_, _, {_, _, offset}}} <- run, do: offset)
+      offsets = Enum.flat_map(run, &offsets/1)
+      spans = Spans.of_run(offsets)
+      # Who asks for a chunk asks for all that it carries.
+      more = length(offsets) - length(run)
+      if more > 0, do: Sink.write(sink, member, :demanded, nil, nil, {lane, more})
       Sink.write(sink, member, :delivered, place, epoch, {lane, spans})
     end)
 
     Enum.map(messages, &Acknowledger.wrap(&1, tag))
   end
+
+  @spec offsets(Message.t()) :: [integer()]
+  defp offsets(%{acknowledger: {_, _, {_, _, [_ | _]}}, data: records}),
+    do: Enum.map(records, &elem(&1, 0))
+
+  defp offsets(%{acknowledger: {_, _, {_, _, offset}}}), do: [offset]
 
   @spec write(t(), atom(), term()) :: :ok
   defp write(%{tag: {sink, member, _}}, kind, value),

@@ -28,29 +28,33 @@ defmodule OffBroadwayRustKafka.History.Sink do
     :ok = :file.write(file(dir), [<<byte_size(bytes)::32>>, bytes])
   end
 
-  @doc "One record was handled: cheap, as it is called for each."
-  @spec handled(t(), History.member(), History.place(), non_neg_integer(), non_neg_integer()) ::
+  @doc "A record, or all of a span, was handled: cheap, as it is called for each."
+  @spec handled(t(), History.member(), History.place(), non_neg_integer(), integer() | span) ::
           :ok
-  def handled({:table, table}, member, place, epoch, offset) do
+        when span: {first :: integer(), last :: integer()}
+  def handled(sink, member, place, epoch, offset) when is_integer(offset),
+    do: handled(sink, member, place, epoch, {offset, offset})
+
+  def handled({:table, table}, member, place, epoch, {from, to}) do
     now = System.os_time(:nanosecond)
 
     case Process.get({__MODULE__, place}) do
       {{time, _} = key, ^member, ^epoch, first, last}
-      when offset == last + 1 and now - time < @run_ns ->
-        :ets.update_element(table, key, {6, [{first, offset}]})
-        Process.put({__MODULE__, place}, {key, member, epoch, first, offset})
+      when from == last + 1 and now - time < @run_ns ->
+        :ets.update_element(table, key, {6, [{first, to}]})
+        Process.put({__MODULE__, place}, {key, member, epoch, first, to})
 
       _another_run ->
         key = key(now)
-        :ets.insert(table, {key, member, :handled, place, epoch, [{offset, offset}]})
-        Process.put({__MODULE__, place}, {key, member, epoch, offset, offset})
+        :ets.insert(table, {key, member, :handled, place, epoch, [{from, to}]})
+        Process.put({__MODULE__, place}, {key, member, epoch, from, to})
     end
 
     :ok
   end
 
-  def handled(sink, member, place, epoch, offset),
-    do: write(sink, member, :handled, place, epoch, [{offset, offset}])
+  def handled(sink, member, place, epoch, span),
+    do: write(sink, member, :handled, place, epoch, [span])
 
   @spec read(t()) :: [History.event()]
   def read({:table, table}) do

@@ -1,6 +1,6 @@
 defmodule Bench.Connectors.Ours do
   @moduledoc false
-  # This project. Its one setting that matters to speed is Broadway's max_demand.
+  # This project. What matters to its speed is Broadway's max_demand, and whether messages are chunks.
 
   @behaviour Bench.Connector
   @behaviour Bench.Pipeline
@@ -11,7 +11,12 @@ defmodule Bench.Connectors.Ours do
   def title, do: "off_broadway_rust_kafka"
 
   @impl Connector
-  def variants, do: Variant.all("max_demand 100")
+  def variants do
+    chunks = %Variant{id: :chunks, title: "chunks of 500", producer: [chunk_size: 500]}
+    bare = %Variant{id: :bare_chunks, title: "the same, headers: false"}
+    bare = %{bare | producer: [chunk_size: 500, headers: false]}
+    Variant.all("max_demand 100") ++ [chunks, bare]
+  end
 
   @impl Connector
   def versions, do: [{"off_broadway_rust_kafka", Connector.version(:off_broadway_rust_kafka)}]

@@ -2,11 +2,13 @@
 //! hundred thousand: for the targets in `fuzz/`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use delivery::Cursor;
 
 use super::Consumer;
+use crate::config::Config;
 use crate::event::{Event, Sink};
 use crate::kick::Kick;
 use crate::shared::Shared;
@@ -21,7 +23,17 @@ impl Sink for Silence {
 impl Consumer {
     /// A consumer of as many partitions, in the slots from 0 on; none is assigned.
     pub fn unconnected(partitions: i32) -> Consumer {
-        let shared = Shared::new(1, u64::MAX, Arc::new(Silence), Kick::new(bounded(1).0));
+        let config = Config {
+            properties: Vec::new(),
+            topics: Vec::new(),
+            lanes: 1,
+            commit_interval: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+            max_in_flight: u64::MAX,
+            chunk_size: None,
+            unacked_timeout: None,
+        };
+        let shared = Shared::new(&config, Arc::new(Silence), Kick::new(bounded(1).0));
         for partition in 0..partitions {
             shared.partition_for("topic", partition);
         }

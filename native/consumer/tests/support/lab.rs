@@ -58,6 +58,7 @@ impl Lab {
             commit_interval: Duration::from_millis(20),
             drain_timeout: Duration::from_secs(10),
             max_in_flight: 10_000,
+            chunk_size: None,
             unacked_timeout: None,
         }
     }

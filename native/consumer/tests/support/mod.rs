@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, missing_docs)]
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+pub mod chunks;
 mod got;
 mod lab;
 mod member;

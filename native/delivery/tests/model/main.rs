@@ -118,8 +118,23 @@ impl Life {
                 }
             }
             Step::AckAny { offset } => self.ack(self.epoch, offset),
+            Step::AckRange {
+                from,
+                to,
+                before,
+                after,
+            } => {
+                let delivered = self.delivered();
+                for (from, to) in pick(&delivered, from).zip(pick(&delivered, to)) {
+                    let (first, last) = (from.min(to), from.max(to));
+                    self.ack_range(first.saturating_sub(before), last.saturating_add(after));
+                }
+            }
+            Step::AckRangeAny { first, last } => self.ack_range(first, last),
             Step::AckForeign { which, epochs } => {
                 for offset in pick(&self.unacked(), which) {
+                    let other = self.epoch.wrapping_add(epochs);
+                    assert_eq!(self.cursor.ack_range(other, 0, i64::MAX), 0);
                     self.ack(self.epoch.wrapping_add(epochs), offset);
                     self.ack(self.epoch.wrapping_sub(epochs), offset);
                 }
@@ -170,6 +185,27 @@ impl Life {
                 "{answer:?} changed something"
             );
         }
+    }
+
+    /// A range does what acks one by one do to another cursor, and to the model.
+    fn ack_range(&mut self, first: i64, last: i64) {
+        let mut one_by_one = self.cursor.clone();
+        let inside = |offset: &i64| (first..=last).contains(offset);
+        let offsets: Vec<i64> = self.unacked().into_iter().filter(inside).collect();
+        for offset in &offsets {
+            assert_eq!(one_by_one.ack(self.epoch, *offset), Ack::Acked);
+            if let Some(model) = &mut self.model {
+                model.ack(*offset);
+            }
+        }
+        let acked = self.cursor.ack_range(self.epoch, first, last);
+        assert_eq!(acked, offsets.len() as u64, "ack {first} to {last}");
+        assert_eq!(
+            observe(&self.cursor),
+            observe(&one_by_one),
+            "ack {first} to {last}"
+        );
+        self.acked.extend(offsets);
     }
 
     fn advance(&mut self, position: i64) {

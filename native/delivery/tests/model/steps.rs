@@ -44,6 +44,18 @@ pub enum Step {
     AckAny {
         offset: i64,
     },
+    /// A range between two of the offsets delivered, moved a little at both ends.
+    AckRange {
+        from: Index,
+        to: Index,
+        before: i64,
+        after: i64,
+    },
+    /// A range that may be anything.
+    AckRangeAny {
+        first: i64,
+        last: i64,
+    },
     /// An unacked offset, under an epoch so many off.
     AckForeign {
         which: Index,
@@ -110,6 +122,10 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(count, newest_first)| Step::AckMany { count, newest_first }),
         4 => (which(), -70..70i64).prop_map(|(which, distance)| Step::AckNear { which, distance }),
         2 => any_offset().prop_map(|offset| Step::AckAny { offset }),
+        8 => (which(), which(), -3..70i64, -3..70i64)
+            .prop_map(|(from, to, before, after)| Step::AckRange { from, to, before, after }),
+        1 => (any_offset(), any_offset())
+            .prop_map(|(first, last)| Step::AckRangeAny { first, last }),
         2 => (which(), 1..4u32).prop_map(|(which, epochs)| Step::AckForeign { which, epochs }),
         3 => gap().prop_map(|by| Step::Advance { by }),
         1 => any_offset().prop_map(|position| Step::AdvanceAny { position }),

@@ -1,6 +1,7 @@
 //! A member's life: it is played step by step, and all that it does is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use crate::clock;
 use crate::cluster::TOPIC;
 use crate::committed::Outcome;
 use crate::config::{Config, ResetPolicy, Topic};
-use crate::consumer::{AckId, Consumer};
+use crate::consumer::{AckId, AckRange, Consumer};
 use crate::error::Error;
 use crate::event::{Event, Sink};
+use crate::intake::Pulled;
 use crate::journal::{self, Note};
 use crate::service::{self, Service};
 use crate::sync::Mutex;
@@ -49,6 +51,9 @@ pub(super) struct Life {
     pub(super) seen: BTreeMap<i32, Seen>,
     /// Delivered, and held by somebody who may ack it.
     pub(super) in_hand: Vec<(usize, AckId)>,
+    /// The chunks that were delivered, whole.
+    pub(super) chunks: Vec<AckRange>,
+    chunk_size: Option<NonZeroUsize>,
     /// When the member that is leaving must have left.
     pub(super) leave_by: Option<Instant>,
     pub(super) left: Option<Result<(), Error>>,
@@ -57,7 +62,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(eager: bool, commit_interval: u64) -> Life {
+    pub(super) fn new(eager: bool, commit_interval: u64, chunk_size: Option<NonZeroUsize>) -> Life {
         journal::take();
         let mut properties = vec![("partitions".to_owned(), PARTITIONS.to_string())];
         properties.extend(eager.then(|| ("eager".to_owned(), String::new())));
@@ -71,7 +76,8 @@ impl Life {
             commit_interval: Duration::from_millis(commit_interval),
             unacked_timeout: Some(UNACKED_TIMEOUT),
             drain_timeout: DRAIN_TIMEOUT,
-            max_in_flight: 3,
+            max_in_flight: 3 * chunk_size.map_or(1, NonZeroUsize::get) as u64,
+            chunk_size,
         };
         let ears = Arc::new(Ears::default());
         let sink = Arc::clone(&ears) as Arc<dyn Sink>;
@@ -84,6 +90,8 @@ impl Life {
             ears,
             seen: BTreeMap::new(),
             in_hand: Vec::new(),
+            chunks: Vec::new(),
+            chunk_size,
             leave_by: None,
             left: None,
             disturbed: false,
@@ -116,6 +124,12 @@ impl Life {
                 let kept = self.in_hand.len().saturating_sub(count);
                 let ids: Vec<AckId> = self.in_hand[..kept].iter().map(|(_, id)| *id).collect();
                 self.ack(&ids);
+            }
+            Step::AckChunk { which, times } => {
+                if !self.chunks.is_empty() {
+                    let range = *which.get(&self.chunks);
+                    (0..times).for_each(|_| self.ack_range(range));
+                }
             }
             Step::AckAny {
                 slot,
@@ -176,7 +190,7 @@ impl Life {
 
     pub(super) fn pull(&mut self, lane: usize, demand: usize) {
         let pulled = self.consumer.pull(lane, demand, || true).unwrap();
-        assert!(pulled.records.len() <= demand, "above demand");
+        assert!(pulled.messages() <= demand, "above demand");
         for record in &pulled.records {
             let (partition, offset) = (record.message.partition(), record.message.offset());
             assert!(
@@ -188,9 +202,49 @@ impl Life {
             self.in_hand
                 .push((lane, (record.slot, record.epoch, offset)));
         }
+        self.look_at_chunks(&pulled);
         if pulled.more {
             self.ears.due.lock().insert(lane);
         }
+    }
+
+    /// A chunk's range has nothing in it that the chunk has not, and that is unacked.
+    fn look_at_chunks(&mut self, pulled: &Pulled) {
+        assert_eq!(
+            self.chunk_size.is_some() && !pulled.records.is_empty(),
+            !pulled.chunks.is_empty()
+        );
+        let in_chunks: usize = pulled.chunks.iter().sum();
+        assert!(pulled.chunks.is_empty() || in_chunks == pulled.records.len());
+        for chunk in pulled.in_chunks() {
+            let (first, last) = (chunk.first().unwrap(), chunk.last().unwrap());
+            let (slot, epoch, partition) = (first.slot, first.epoch, first.message.partition());
+            assert!(chunk.len() <= self.chunk_size.unwrap().get());
+            assert!(chunk.iter().all(|it| (it.slot, it.epoch) == (slot, epoch)));
+            let range = first.message.offset()..=last.message.offset();
+            let unacked = self.seen[&partition].unacked();
+            let inside: Vec<i64> = unacked.filter(|offset| range.contains(offset)).collect();
+            let carried: Vec<i64> = chunk.iter().map(|it| it.message.offset()).collect();
+            assert_eq!(inside, carried);
+            self.chunks
+                .push((slot, epoch, *range.start(), *range.end()));
+        }
+    }
+
+    pub(super) fn ack_range(&mut self, range: AckRange) {
+        let ears = Arc::clone(&self.ears);
+        self.consumer.ack_ranges([range], |lane| ears.wake(lane));
+        let (slot, epoch, first, last) = range;
+        if let Some(seen) = self.seen.values_mut().find(|seen| seen.slot == slot) {
+            let inside = seen.delivered.range(first..=last);
+            let offsets: Vec<i64> = inside.map(|(offset, _)| *offset).collect();
+            for offset in offsets {
+                seen.ack(slot, epoch, offset);
+            }
+        }
+        self.in_hand.retain(|(_, id)| {
+            (id.0, id.1) != (slot, epoch) || !(first..=last).contains(&id.2) || id.2 % 5 == 0
+        });
     }
 
     pub(super) fn ack(&mut self, ids: &[AckId]) {

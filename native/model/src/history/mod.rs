@@ -2,6 +2,7 @@
 //! that must not be.
 
 mod calm;
+mod gone;
 mod life;
 mod seen;
 mod steps;
@@ -11,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use life::Life;
-use steps::{step, Step};
+use steps::{chunk_size, step, Step};
 
 fn play(life: &mut Life, steps: Vec<Step>) {
     for step in steps {
@@ -32,9 +33,10 @@ proptest! {
     fn whatever_happens_everything_is_handled_and_committed_once_all_is_well(
         eager in any::<bool>(),
         interval in prop_oneof![Just(0), Just(200)],
+        chunk_size in chunk_size(),
         steps in vec(step(), 1..150),
     ) {
-        let mut life = Life::new(eager, interval);
+        let mut life = Life::new(eager, interval, chunk_size);
         play(&mut life, steps);
         life.calm_down();
         life.end(5_000);
@@ -44,10 +46,11 @@ proptest! {
     fn a_close_at_any_moment_ends_in_time_and_commits_what_was_handled(
         eager in any::<bool>(),
         interval in prop_oneof![Just(0), Just(200)],
+        chunk_size in chunk_size(),
         steps in vec(step(), 1..100),
         timeout in 0..10_000u64,
     ) {
-        let mut life = Life::new(eager, interval);
+        let mut life = Life::new(eager, interval, chunk_size);
         play(&mut life, steps);
         life.end(timeout);
     }
@@ -55,10 +58,11 @@ proptest! {
     #[test]
     fn a_member_that_fails_for_good_gives_up_all_it_has_and_takes_nothing_more(
         eager in any::<bool>(),
+        chunk_size in chunk_size(),
         before in vec(step(), 1..100),
         after in vec(step(), 1..30),
     ) {
-        let mut life = Life::new(eager, 200);
+        let mut life = Life::new(eager, 200, chunk_size);
         play(&mut life, before);
         life.fail_for_good();
         play(&mut life, after);

@@ -1,6 +1,7 @@
 //! What may happen in a member's life, and how often it does.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -47,6 +48,11 @@ pub(super) enum Step {
     /// All that was delivered and not acked, but so many.
     AckAllBut {
         count: usize,
+    },
+    /// A chunk that was delivered, whenever that was.
+    AckChunk {
+        which: Index,
+        times: usize,
     },
     /// An ack that may name anything.
     AckAny {
@@ -109,6 +115,11 @@ fn some() -> impl Strategy<Value = BTreeSet<i32>> {
     proptest::collection::btree_set(0..PARTITIONS, 0..=PARTITIONS as usize)
 }
 
+/// How many records a message may carry; half of the time it is one.
+pub(super) fn chunk_size() -> impl Strategy<Value = Option<NonZeroUsize>> {
+    prop_oneof![Just(None), (1..5usize).prop_map(NonZeroUsize::new),]
+}
+
 pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         12 => Just(Outcome::Done),
@@ -132,6 +143,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => partition().prop_map(|partition| Step::Stray { partition }),
         16 => (lane(), 0..7usize).prop_map(|(lane, demand)| Step::Pull { lane, demand }),
         10 => (any::<Index>(), 1..3usize).prop_map(|(which, times)| Step::Ack { which, times }),
+        8 => (any::<Index>(), 1..3usize).prop_map(|(which, times)| Step::AckChunk { which, times }),
         4 => (0..3usize).prop_map(|count| Step::AckAllBut { count }),
         2 => (0..4u32, 0..5u32, -1..12i64)
             .prop_map(|(slot, epoch, offset)| Step::AckAny { slot, epoch, offset }),

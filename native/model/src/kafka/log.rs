@@ -59,6 +59,11 @@ impl Client {
         log.records = log.records.split_off(&log.start);
     }
 
+    /// Drops one record among the others, as compaction does.
+    pub(crate) fn compact(&self, partition: i32, offset: i64) {
+        self.look().at_mut(partition).records.remove(&offset);
+    }
+
     /// Fetches records; without any, passes what is none at the end of the log.
     pub(crate) fn fetch(&self, partition: i32, count: usize) {
         let cluster = self.look();

@@ -56,6 +56,7 @@ impl Stage {
             unacked_timeout: None,
             drain_timeout: Duration::from_secs(10),
             max_in_flight,
+            chunk_size: None,
         };
         let (service, commands) = service::create(&config, Arc::new(Ears(woken.clone()))).unwrap();
         let consumer = Consumer {

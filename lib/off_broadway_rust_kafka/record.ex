@@ -1,0 +1,40 @@
+defmodule OffBroadwayRustKafka.Record do
+  @moduledoc """
+  A record in a chunk (see `OffBroadwayRustKafka.Chunk`): the tuple `{offset, ts, key, value, headers}`.
+
+  It is what the consumer in Rust makes, with nothing in between, so that a record costs nothing more
+  on its way. Take it apart by a pattern:
+
+      for {_offset, _ts, key, value, _headers} <- message.data, do: {key, value}
+
+  or by these, which may be used in guards:
+
+      require OffBroadwayRustKafka.Record, as: Record
+
+      Enum.reject(message.data, &is_nil(Record.value(&1)))
+  """
+
+  @typedoc """
+  Its offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key, a binary or `nil`;
+  its value, `nil` for a tombstone; its headers, `{name, value}` in the record's order, where a name may
+  repeat and a value may be `nil`.
+  """
+  @type t ::
+          {offset :: non_neg_integer(), ts :: integer() | nil, key :: binary() | nil,
+           value :: binary() | nil, headers :: [{String.t(), binary() | nil}]}
+
+  @doc "Its offset."
+  defguard offset(record) when elem(record, 0)
+
+  @doc "Its timestamp in milliseconds since the Unix epoch, or `nil`."
+  defguard ts(record) when elem(record, 1)
+
+  @doc "Its key, a binary or `nil`."
+  defguard key(record) when elem(record, 2)
+
+  @doc "Its value, a binary, or `nil` for a tombstone."
+  defguard value(record) when elem(record, 3)
+
+  @doc "Its headers, a list of `{name, value}`."
+  defguard headers(record) when elem(record, 4)
+end
