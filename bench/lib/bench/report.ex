@@ -105,7 +105,7 @@ defmodule Bench.Report do
 
     "## Latency at #{Paced.title(load)}\n\n" <>
       "From just before the record is produced to the handler; #{Paced.bytes()} B, an existing group, " <>
-      "#{seconds} s a run after a warm-up of 2 s, rounds: #{rounds}.#{whose(load)}\n\n" <>
+      "#{seconds} s a run after a warm-up of #{Paced.warm_up(load)} s, rounds: #{rounds}.#{whose(load)}\n\n" <>
       Bench.Table.text(head, rows)
   end
 
