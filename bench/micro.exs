@@ -40,17 +40,18 @@ consumer =
     bytes: 100
   })
 
+ref = OffBroadwayRustKafka.Native.ack_ref(consumer)
 runs = Nif.pull_all(consumer, batch)
-messages = Message.from_runs(runs, consumer)
+messages = Message.from_runs(runs, ref)
 # The first of each partition stays unacked, so that the tracker looks every other ack up.
 rest = Enum.reject(messages, &(&1.metadata.offset == 0))
-:ok = Acknowledger.ack(consumer, rest, [])
+:ok = Acknowledger.ack(ref, rest, [])
 
 Benchee.run(
   %{
-    "messages of #{batch} records" => fn -> Message.from_runs(runs, consumer) end,
-    "acks of #{length(rest)} messages" => fn -> Acknowledger.ack(consumer, rest, []) end,
-    "the ack of one message" => fn -> Acknowledger.ack(consumer, [hd(rest)], []) end
+    "messages of #{batch} records" => fn -> Message.from_runs(runs, ref) end,
+    "acks of #{length(rest)} messages" => fn -> Acknowledger.ack(ref, rest, []) end,
+    "the ack of one message" => fn -> Acknowledger.ack(ref, [hd(rest)], []) end
   },
   warmup: 1,
   time: 3,

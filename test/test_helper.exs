@@ -3,7 +3,9 @@ brokers = System.get_env("KAFKA_BROKERS")
 cluster = System.get_env("KAFKA_CLUSTER_DIR")
 # Where a broker on this machine keeps its records, for tests that damage them.
 data = System.get_env("KAFKA_DATA")
-data? = brokers != nil and data != nil and Path.wildcard(data <> "/**/meta.properties") != []
+
+data? =
+  brokers != nil and data not in [nil, ""] and Path.wildcard(data <> "/**/meta.properties") != []
 
 IO.puts(
   if(real_broadway?,

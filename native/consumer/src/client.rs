@@ -121,6 +121,17 @@ impl Client {
         }
     }
 
+    /// Whether the group knows the member. Not to be called when it may have left.
+    pub(crate) fn has_joined(&self) -> bool {
+        // SAFETY: the instance is live; the answer is null or a NUL-terminated string that is ours.
+        unsafe {
+            let id = rd::rd_kafka_memberid(self.ptr());
+            let known = !id.is_null() && *id != 0;
+            rd::rd_kafka_mem_free(self.ptr(), id.cast());
+            known
+        }
+    }
+
     /// Adds partitions to the assignment, or replaces it, as the protocol has it.
     pub(crate) fn assign(&self, protocol: Protocol, list: &Offsets) -> Result<(), Error> {
         match protocol {

@@ -47,10 +47,7 @@ impl Config {
     /// The native configuration: defaults, then the caller's properties, then ours.
     pub(crate) fn native(&self) -> Result<Conf, Error> {
         let mut conf = Conf::new();
-        let consumer_protocol = self.properties.iter().any(|(name, value)| {
-            name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
-        });
-        let classic = if consumer_protocol {
+        let classic = if self.has_consumer_protocol() {
             &[]
         } else {
             CLASSIC_DEFAULTS
@@ -64,6 +61,13 @@ impl Config {
             conf.set(name, value)?;
         }
         Ok(conf)
+    }
+
+    /// Whether the group's protocol is that of KIP-848.
+    pub(crate) fn has_consumer_protocol(&self) -> bool {
+        self.properties
+            .iter()
+            .any(|(name, value)| name == "group.protocol" && value.eq_ignore_ascii_case("consumer"))
     }
 
     /// How often topics are looked at; `None` for once.

@@ -15,6 +15,7 @@ use crate::service::Service;
 /// A member on its way out.
 pub(crate) struct Leaving {
     since: Instant,
+    join_deadline: Instant,
     commit_deadline: Instant,
     deadline: Instant,
     closing: bool,
@@ -22,6 +23,10 @@ pub(crate) struct Leaving {
 
 // With no broker in reach nothing can be committed; whoever stops us should not wait for that.
 const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(800);
+
+// A close between a join and its assignment does not tell the group that the member leaves, and the
+// assignment then meets freed memory: it is waited for, and if it comes later, in the background.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 // On a slow network the group hears later that the member has left than its owner would wait. If it
 // never did, the member's partitions would be nobody's until the session is over.
@@ -32,6 +37,7 @@ impl Leaving {
     fn new(now: Instant, timeout: Duration) -> Leaving {
         Leaving {
             since: now,
+            join_deadline: after(now, JOIN_TIMEOUT),
             // The commit may take three quarters; the rest is for leaving.
             commit_deadline: after(now, timeout / 4 * 3),
             deadline: after(now, timeout),
@@ -88,10 +94,12 @@ impl Service {
             return None;
         }
         if !closing {
-            if let Err(error) = self.client.close(&self.member_queue) {
+            if self.is_joining() {
+                return self.joining_is_over(now).then_some(Ok(()));
+            }
+            if let Err(error) = self.close() {
                 return Some(Err(error));
             }
-            self.leaving.as_mut()?.closing = true;
         }
         if self.client.is_closed() {
             return Some(Ok(()));
@@ -109,10 +117,17 @@ impl Service {
         self.commands = never();
         let deadline = Instant::now() + LINGER;
         while !self.client.is_closed() && Instant::now() < deadline {
+            if !self.is_closing() && !self.is_joining() && self.close().is_err() {
+                return;
+            }
             while let Some(polled) = self.client.poll(&self.member_queue) {
                 let protocol = self.rebalance.protocol();
                 // Unanswered they would hold it up.
                 let _ = match polled {
+                    Polled::Assign(entries) if !self.is_closing() => {
+                        self.begin_assign(entries);
+                        Ok(())
+                    }
                     Polled::Assign(_) => self.client.assign(protocol, &Offsets::new([])),
                     Polled::Revoke(entries) => {
                         let entries = entries.iter();
@@ -125,6 +140,28 @@ impl Service {
             while self.client.poll(&self.commit_queue).is_some() {}
             let _ = self.kick.recv_timeout(LOOK_AGAIN);
         }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.leaving.as_ref().is_some_and(|leaving| leaving.closing)
+    }
+
+    fn is_joining(&self) -> bool {
+        self.rebalance.is_joining() && self.client.has_joined()
+    }
+
+    fn joining_is_over(&self, now: Instant) -> bool {
+        self.leaving
+            .as_ref()
+            .is_none_or(|leaving| now >= leaving.join_deadline.min(leaving.commit_deadline))
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.client.close(&self.member_queue)?;
+        if let Some(leaving) = &mut self.leaving {
+            leaving.closing = true;
+        }
+        Ok(())
     }
 
     fn has_flushed(&self, since: Instant, now: Instant) -> bool {

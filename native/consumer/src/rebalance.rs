@@ -14,8 +14,9 @@ use crate::queue::Queue;
 use crate::service::Service;
 
 /// The rebalance under way.
-#[derive(Default)]
 pub(crate) struct Rebalance {
+    /// The group will answer the first join with an assignment, be it empty.
+    joining: bool,
     /// Counts rebalances, so that an answer to a superseded one is dropped.
     number: u64,
     stage: Stage,
@@ -47,6 +48,20 @@ struct Revoke {
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Rebalance {
+    pub(crate) fn new(joining: bool) -> Rebalance {
+        Rebalance {
+            joining,
+            number: 0,
+            stage: Stage::default(),
+            protocol: Protocol::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_joining(&self) -> bool {
+        self.joining
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -87,6 +102,7 @@ impl Service {
 
     pub(crate) fn begin_assign(&mut self, entries: Vec<Entry>) {
         self.begin();
+        self.rebalance.joining = false;
         self.rebalance.protocol = self.client.protocol();
         self.brokers_down = false;
         if self.rebalance.protocol == Protocol::Eager {

@@ -94,7 +94,8 @@ pub(crate) fn create(
         member_queue: watched(client.member_queue()?, &shared),
         commit_queue: watched(client.new_queue()?, &shared),
         commits: Commits::new(config.commit_interval, clock::now()),
-        rebalance: Rebalance::default(),
+        // With KIP-848 a member that gets nothing is told nothing.
+        rebalance: Rebalance::new(!config.has_consumer_protocol()),
         lookup: Lookup::start(
             Arc::clone(&client),
             config.topics.clone(),

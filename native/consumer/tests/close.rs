@@ -254,6 +254,25 @@ fn a_close_during_the_look_up_of_start_positions_ends_in_time_and_assigns_nothin
 }
 
 #[test]
+fn a_member_that_is_closed_before_its_first_assignment_has_left_its_group() {
+    let lab = Lab::new(2);
+    let late = State::Rtt(Duration::from_millis(200));
+    lab.cluster.broker(-1, late).unwrap();
+    let mut first = lab.member_with(|config| {
+        config.properties.push(("debug".into(), "cgrp".into()));
+    });
+    first.event("join", |event| match event {
+        Event::Log { message, .. } => message.contains("-> wait-sync").then_some(()),
+        _ => None,
+    });
+    first.close().unwrap();
+    let left = first.unread().iter().any(
+        |event| matches!(event, Event::Log { message, .. } if message.contains("leave (in state up)")),
+    );
+    assert!(left);
+}
+
+#[test]
 fn a_close_during_a_drain_ends_it() {
     let lab = Lab::new(2);
     lab.fill(4);

@@ -1,6 +1,7 @@
 //! The boundary between the BEAM and the Kafka consumer: decode, call, encode.
 #![deny(missing_docs)]
 
+mod ack_refs;
 mod atoms;
 mod config;
 mod decode;

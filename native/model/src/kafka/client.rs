@@ -60,6 +60,11 @@ impl Client {
         Ok(())
     }
 
+    pub(crate) fn has_joined(&self) -> bool {
+        let cluster = self.cluster.lock();
+        cluster.joined
+    }
+
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
     }

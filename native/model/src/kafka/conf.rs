@@ -16,6 +16,10 @@ impl Config {
         None
     }
 
+    pub(crate) fn has_consumer_protocol(&self) -> bool {
+        false
+    }
+
     /// Reads the properties `partitions` and `eager`, which only this cluster has.
     pub(crate) fn native(&self) -> Result<Conf, Error> {
         let find = |wanted: &str| self.properties.iter().find(|(name, _)| name == wanted);
