@@ -2,13 +2,14 @@ defmodule Bench.Bars do
   @moduledoc false
   # What the project has set itself, each bar with what was measured.
 
-  alias Bench.{Measure, Medians, Paced, Shape}
+  alias Bench.{Measure, Medians, Paced, Scaled, Shape}
   alias Bench.Connectors.{BroadwayAlone, Nif, Ours, Raw}
   alias Bench.Runs.Calls
 
   @type bar :: {text :: String.t(), measured :: String.t(), met :: String.t()}
 
   @small %Shape{bytes: 100}
+  @through 0.95
 
   @spec all(Measure.results()) :: [bar()]
   def all(results) do
@@ -20,7 +21,7 @@ defmodule Bench.Bars do
       &pulled/1,
       &chunks/1,
       &calls/1,
-      &unmeasured/1
+      &scaled/1
     ]
     |> Enum.flat_map(& &1.(results))
     |> Enum.sort_by(fn {text, _, _} -> String.first(text) end)
@@ -69,14 +70,13 @@ defmodule Bench.Bars do
     for {bytes, codec} <- [{1024, "none"}, {10_240, "none"}, {1024, "lz4"}, {1024, "zstd"}] do
       shape = %Shape{bytes: bytes, codec: codec}
 
-      at_least(
-        "3. #{Shape.title(shape)}, batchers of 1000: records/s to the best peer's",
-        3.0,
-        fn ->
-          Medians.figure(results, shape, Ours, :batchers, "rate") /
-            Medians.best_peer(results, shape, :batchers, "rate", &Enum.max/1)
-        end
-      )
+      peer = Medians.best_peer(results, shape, :batchers, "rate", &Enum.max/1)
+
+      "3. #{Shape.title(shape)}, batchers of 1000: records/s to the best peer's"
+      |> at_least(3.0, fn -> Medians.figure(results, shape, Ours, :batchers, "rate") / peer end)
+      |> beside("librdkafka itself", fn ->
+        Medians.figure(results, shape, Raw, :defaults, "rate") / peer
+      end)
     end
   end
 
@@ -84,10 +84,12 @@ defmodule Bench.Bars do
   defp latency(results) do
     percentiles =
       for load <- [100, 0.2, 0.5], name <- ["p50", "p99"] do
-        at_most("4. Defaults, #{Paced.title(load)}: #{name} to raw librdkafka's", 1.5, fn ->
+        "4. Defaults, #{Paced.title(load)}: #{name} to raw librdkafka's"
+        |> at_most(1.5, fn ->
           Medians.figure(results, {:latency, load}, Ours, :defaults, name <> "_ms") /
             Medians.figure(results, {:latency, load}, Raw, :defaults, name <> "_ms")
         end)
+        |> with_backlog(results, load)
       end
 
     first =
@@ -139,14 +141,20 @@ defmodule Bench.Bars do
     Enum.min(for(run <- runs, do: run["#{call}.max_us"]), fn -> nil end)
   end
 
-  # Each moves up once there is something that measures it.
-  @spec unmeasured(Measure.results()) :: [bar()]
-  defp unmeasured(_results) do
-    for text <- [
-          "7. 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers: CPU within 15 %, bounded memory",
-          "8. Idle with 1000 partitions: below 0.5 % of a core"
-        ],
-        do: {text, "not measured yet", "–"}
+  # Of the last `bin/bench scale`, which takes longer than all else.
+  @spec scaled(Measure.results()) :: [bar()]
+  defp scaled(_results) do
+    [
+      at_most(
+        "7. CPU of a record with 1 to 1000 partitions, 1 to 20 topics, 1 and 4 producers, to that with 8 " <>
+          "partitions (and memory: #{Scaled.link()})",
+        1.15,
+        fn -> Enum.max(Scaled.figures("CPU ×"), fn -> nil end) / 1 end
+      ),
+      at_most("8. Idle with 1000 partitions, in percent of a core", 0.5, fn ->
+        Enum.max(Scaled.figures("idle CPU %", "idle"), fn -> nil end) / 1
+      end)
+    ]
   end
 
   @spec at_least(String.t(), float(), (() -> float())) :: bar()
@@ -162,6 +170,29 @@ defmodule Bench.Bars do
     {"#{text}: #{bound}", shown(value), if(met?.(value), do: "met", else: "**not met**")}
   rescue
     ArithmeticError -> {"#{text}: #{bound}", "not measured in this run", "–"}
+  end
+
+  # Where not all that was sent came through, latency is that of a queue which grows.
+  @spec with_backlog(bar(), Measure.results(), Bench.Plan.load()) :: bar()
+  defp with_backlog({text, measured, met} = bar, results, load) do
+    [sent, received] =
+      for name <- ["sent", "received"],
+          do: Medians.figure(results, {:latency, load}, Ours, :defaults, name)
+
+    if sent && received < @through * sent do
+      share = round(100 * received / sent)
+      {text, "#{measured} (a backlog: #{share} % of what was sent came through)", met}
+    else
+      bar
+    end
+  end
+
+  # What bounds it, by the same measure.
+  @spec beside(bar(), String.t(), (() -> float())) :: bar()
+  defp beside({text, measured, met}, what, measure) do
+    {text, "#{measured} (#{what}: #{shown(measure.())})", met}
+  rescue
+    ArithmeticError -> {text, measured, met}
   end
 
   @spec ours(Measure.results(), atom(), String.t()) :: float() | nil

@@ -12,7 +12,7 @@ defmodule Bench.Chart do
   @least 0.02
 
   @style """
-  text{font:13px system-ui,sans-serif;fill:#57606a}.title{font-weight:600}.ours{fill:#0969da}\
+  text{font:13px system-ui,sans-serif;fill:#6e7781}.title{font-weight:600}.ours{fill:#0969da}\
   .peer{fill:#8c959f}.bound{fill:#bf8700}\
   @media(prefers-color-scheme:dark){text{fill:#adbac7}.ours{fill:#4493f8}.bound{fill:#d29922}}\
   """

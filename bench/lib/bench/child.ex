@@ -9,7 +9,8 @@ defmodule Bench.Child do
     latency: Runs.Latency,
     calls: Runs.Calls,
     schedules: Runs.Schedules,
-    many: Runs.Many
+    many: Runs.Many,
+    profile: Runs.Profile
   }
 
   @doc "Makes the measurement, in a VM that has all of the connector's code."

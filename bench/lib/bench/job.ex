@@ -6,12 +6,13 @@ defmodule Bench.Job do
   # `:latency`: how soon after it was sent each record arrives, for `seconds` after a warm-up.
   # `:calls`: how long each call into the NIF takes.
   # `:schedules`: which processes keep a scheduler for long, while a pipeline runs.
+  # `:profile`: where the time goes, by perf, into the file that BENCH_PERF names.
   # `:many`: whether ten pipelines in one VM all make progress.
 
   @enforce_keys [:kind, :connector, :variant, :brokers, :topic, :group, :partitions, :bytes]
   defstruct @enforce_keys ++ [records: 0, seconds: 5, warm_up: 2]
 
-  @type kind :: :read | :latency | :calls | :schedules | :many
+  @type kind :: :read | :latency | :calls | :schedules | :many | :profile
   @type t :: %__MODULE__{
           kind: kind(),
           connector: module(),

@@ -4,6 +4,9 @@ defmodule Bench.Machine do
 
   alias Bench.Connector
 
+  # A load average that leaves the figures as they are.
+  @quiet 1.0
+
   @spec broadway() :: String.t()
   def broadway do
     if stand_ins?(), do: "the stand-ins in offline/", else: Connector.version(:broadway)
@@ -32,6 +35,27 @@ defmodule Bench.Machine do
     kib = field("/proc/meminfo", ~r/^MemTotal:\s*(\d+) kB$/m)
     memory = if kib, do: ", #{round(String.to_integer(kib) / 1_048_576)} GiB of memory"
     "#{System.schedulers_online()} cores (#{cpu || "unknown"})#{memory}, #{os()}"
+  end
+
+  @doc "Of what is measured, after a comma; nothing where it is not known."
+  @spec commit() :: String.t()
+  def commit do
+    case System.get_env("BENCH_COMMIT", "") do
+      "" -> ""
+      commit -> ", commit #{commit}"
+    end
+  end
+
+  @doc "What to say of figures where much else was running before the bench began."
+  @spec noise() :: String.t() | nil
+  def noise do
+    case Float.parse(System.get_env("BENCH_LOAD", "")) do
+      {load, _} when load > @quiet ->
+        "The machine was not quiet (load average before it began: #{load}): figures of a quiet one differ."
+
+      _ ->
+        nil
+    end
   end
 
   @spec field(Path.t(), Regex.t()) :: String.t() | nil

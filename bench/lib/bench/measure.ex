@@ -45,7 +45,8 @@ defmodule Bench.Measure do
           rounds(rounds, {:latency, load}, Plan.listeners(plan, load), fn subject ->
             group = Topics.existing_group(client, topic, plan.partitions)
             job = job(:latency, subject, plan, brokers, topic, group)
-            Paced.run(job, rate, fn -> run(%{job | seconds: seconds}) end)
+            job = %{job | seconds: seconds, warm_up: Paced.warm_up(load)}
+            Paced.run(job, load, rate, fn -> run(job) end)
           end)
         end
       )

@@ -6,6 +6,9 @@ defmodule Bench.Paced do
   alias Bench.Connectors.Ours
 
   @bytes 100
+  @warm_up 2
+  # Until a VM is up, and has a record, there are few: else it would begin with a backlog.
+  @slowly 3
 
   @doc "The bytes of each record."
   @spec bytes() :: pos_integer()
@@ -24,10 +27,15 @@ defmodule Bench.Paced do
     most && round(most * share)
   end
 
+  @doc "Seconds after the first record that do not count: some of them at the full rate."
+  @spec warm_up(Plan.load()) :: pos_integer()
+  def warm_up(load), do: @warm_up + slowly(load)
+
   @doc "Runs it while the records come; its figures, and what could be sent."
-  @spec run(Job.t(), pos_integer(), (() -> Measure.result())) :: Measure.result()
-  def run(job, rate, fun) do
-    options = [partitions: job.partitions, bytes: job.bytes, rate: rate, linger: 0]
+  @spec run(Job.t(), Plan.load(), pos_integer(), (() -> Measure.result())) :: Measure.result()
+  def run(job, load, rate, fun) do
+    pacing = [rate: rate, slowly: slowly(load), linger: 0]
+    options = [partitions: job.partitions, bytes: job.bytes] ++ pacing
     pace = Command.start(Raw.command("pace", job, options))
     result = fun.()
 
@@ -37,4 +45,8 @@ defmodule Bench.Paced do
       {_, {:error, reason}} -> {:error, "the records' source #{reason}"}
     end
   end
+
+  @spec slowly(Plan.load()) :: non_neg_integer()
+  defp slowly(rate) when is_integer(rate), do: 0
+  defp slowly(_share), do: @slowly
 end

@@ -37,10 +37,10 @@ defmodule Bench.Plan do
       seconds: 3,
       reads: [
         {@small, 2_000_000, 3, [:defaults, :tuned, :pulled, :chunks, :bare_chunks]},
-        {%Shape{bytes: 1024}, 600_000, 2, [:batchers]},
-        {%Shape{bytes: 10_240}, 100_000, 2, [:batchers]},
-        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 2, [:batchers]},
-        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 2, [:batchers]}
+        {%Shape{bytes: 1024}, 600_000, 3, [:batchers]},
+        {%Shape{bytes: 10_240}, 100_000, 3, [:batchers]},
+        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 3, [:batchers]},
+        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 3, [:batchers]}
       ],
       connectors: Connector.all(),
       latencies: [{100, 2, 4}, {0.2, 3, 3}, {0.5, 3, 3}],

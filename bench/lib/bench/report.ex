@@ -33,7 +33,7 @@ defmodule Bench.Report do
     """
     # Results
 
-    Written by `bin/bench #{plan.form}` on #{Date.utc_today()}#{commit()}.
+    Written by `bin/bench #{plan.form}` on #{Date.utc_today()}#{Machine.commit()}.
 
     #{Machine.description()}, shared with the one broker; load average before it began: \
     #{System.get_env("BENCH_LOAD", "unknown")}. One topic of \
@@ -41,8 +41,11 @@ defmodule Bench.Report do
     turn, round by round; each run in an OS process of its own, from the first record on, for \
     #{plan.seconds} s at most. The median of each figure, and the lowest and highest rate. CPU time is \
     that of the whole process.\
-    """ <> stand_ins() <> skipped(missing)
+    """ <> noise() <> stand_ins() <> skipped(missing)
   end
+
+  @spec noise() :: String.t()
+  defp noise, do: if(noise = Machine.noise(), do: "\n\n**#{noise}**", else: "")
 
   @spec stand_ins() :: String.t()
   defp stand_ins do
@@ -56,14 +59,6 @@ defmodule Bench.Report do
   @spec skipped([String.t()]) :: String.t()
   defp skipped([]), do: ""
   defp skipped(missing), do: "\n\nNot here, so not measured: #{Enum.join(missing, ", ")}."
-
-  @spec commit() :: String.t()
-  defp commit do
-    case System.get_env("BENCH_COMMIT", "") do
-      "" -> ""
-      commit -> ", commit #{commit}"
-    end
-  end
 
   @spec bars(Measure.results()) :: String.t()
   defp bars(results) do
@@ -110,7 +105,7 @@ defmodule Bench.Report do
 
     "## Latency at #{Paced.title(load)}\n\n" <>
       "From just before the record is produced to the handler; #{Paced.bytes()} B, an existing group, " <>
-      "#{seconds} s a run after a warm-up of 2 s, rounds: #{rounds}.#{whose(load)}\n\n" <>
+      "#{seconds} s a run after a warm-up of #{Paced.warm_up(load)} s, rounds: #{rounds}.#{whose(load)}\n\n" <>
       Bench.Table.text(head, rows)
   end
 

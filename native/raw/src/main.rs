@@ -4,7 +4,7 @@
 //!     raw read    brokers= topic= group= records= seconds=     how fast
 //!     raw latency brokers= topic= group= warm_up= seconds=     how soon
 //!     raw load    brokers= topic= partitions= bytes= records= codec=
-//!     raw pace    brokers= topic= partitions= bytes= rate= linger=
+//!     raw pace    brokers= topic= partitions= bytes= rate= slowly= linger=
 //!
 //! The first two take librdkafka's properties as `set.NAME=VALUE`.
 //! Figures are lines of `figure NAME VALUE` on standard output. It ends when its standard input does.

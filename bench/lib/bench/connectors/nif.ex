@@ -59,6 +59,16 @@ defmodule Bench.Connectors.Nif do
         do: {slot, epoch, offset}
   end
 
+  @doc "Pulls so many records, waiting for those that are still to come."
+  @spec pull_all(Native.consumer(), non_neg_integer()) :: [Native.run()]
+  def pull_all(_consumer, 0), do: []
+
+  def pull_all(consumer, left) do
+    {status, count, runs} = Native.pull(consumer, 0, left)
+    if status == :armed and count < left, do: await_wake()
+    runs ++ pull_all(consumer, left - count)
+  end
+
   @doc "Waits until there is something to pull."
   @spec await_wake() :: :ok
   def await_wake do

@@ -29,7 +29,7 @@ defmodule Bench.Connectors.Ours do
   def takes_part?(:latency, variant, _shape), do: variant.id in [:defaults, :tuned]
   def takes_part?(:schedules, variant, _shape), do: variant.id in [:tuned, :batchers]
   def takes_part?(:many, variant, _shape), do: variant.id == :tuned
-  def takes_part?(:calls, _variant, _shape), do: false
+  def takes_part?(_calls_or_profile, _variant, _shape), do: false
 
   @impl Connector
   defdelegate command(job), to: Child

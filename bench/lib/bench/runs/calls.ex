@@ -21,6 +21,7 @@ defmodule Bench.Runs.Calls do
     pull_short: "`pull_short`, #{@few} records",
     ack_few: "`ack`, what a `pull_short` brought",
     ack_many: "`ack`, #{@many} records",
+    ack_ranges: "`ack_ranges`, all of #{@large} records",
     slot: "`slot`",
     check: "`check`, five properties",
     attach: "`attach`",
@@ -54,35 +55,28 @@ defmodule Bench.Runs.Calls do
   def measure(job) do
     times = Map.new(@calls ++ @besides, fn {name, _} -> {name, Histogram.new()} end)
     consumer = Nif.open(job)
-    :ok = first(consumer)
+    # Once it has its partitions.
+    :ok = Native.ack(Native.ack_ref(consumer), consumer |> Nif.pull_all(1) |> Nif.acks())
     cycle(consumer, job, times, Await.now_us() + job.seconds * 1_000_000)
     do_nothing(times, Await.now_us() + 1_000_000)
     timed(times, :close, fn -> Native.close(consumer, @close_ms) end)
     {:ok, Enum.flat_map(times, &figures/1)}
   end
 
-  @spec first(Native.consumer()) :: :ok
-  defp first(consumer) do
-    case Native.pull(consumer, 0, 1) do
-      {_, 0, []} ->
-        :ok = Nif.await_wake()
-        first(consumer)
-
-      {_, _, runs} ->
-        Native.ack(Native.ack_ref(consumer), Nif.acks(runs))
-    end
-  end
-
   @spec cycle(Native.consumer(), Bench.Job.t(), map(), until :: integer()) :: :ok
   defp cycle(consumer, job, times, until) do
+    ref = Native.ack_ref(consumer)
+
     for n <- 1..@rounds do
-      short(consumer, times)
-      long(consumer, times)
+      short(consumer, ref, times)
+      long(consumer, ref, times)
       timed(times, :slot, fn -> Native.slot(consumer, job.topic, rem(n, job.partitions)) end)
     end
 
-    messages = collect(consumer, @large, [])
-    timed(times, :acknowledger, fn -> Acknowledger.ack(consumer, messages, []) end)
+    messages = consumer |> Nif.pull_all(@large) |> Message.from_runs(ref)
+    timed(times, :acknowledger, fn -> Acknowledger.ack(ref, messages, []) end)
+    ranges = consumer |> Nif.pull_all(@large) |> ranges()
+    timed(times, :ack_ranges, fn -> Native.ack_ranges(ref, ranges) end)
     # Nothing is in flight: neither brings anything again.
     timed(times, :redeliver, fn -> Native.redeliver(consumer, 0) end)
     timed(times, :attach, fn -> Native.attach(consumer, 0) end)
@@ -90,31 +84,30 @@ defmodule Bench.Runs.Calls do
     if Await.now_us() < until, do: cycle(consumer, job, times, until), else: :ok
   end
 
-  @spec short(Native.consumer(), map()) :: :ok
-  defp short(consumer, times) do
+  @spec short(Native.consumer(), Native.ack_ref(), map()) :: :ok
+  defp short(consumer, ref, times) do
     {status, _count, runs} =
       timed(times, :pull_short, fn -> Native.pull_short(consumer, 0, @few) end)
 
     acks = Nif.acks(runs)
-    timed(times, :ack_few, fn -> Native.ack(Native.ack_ref(consumer), acks) end)
+    timed(times, :ack_few, fn -> Native.ack(ref, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
-  @spec long(Native.consumer(), map()) :: :ok
-  defp long(consumer, times) do
+  @spec long(Native.consumer(), Native.ack_ref(), map()) :: :ok
+  defp long(consumer, ref, times) do
     {status, _count, runs} = timed(times, :pull, fn -> Native.pull(consumer, 0, @many) end)
     acks = Nif.acks(runs)
-    timed(times, :ack_many, fn -> Native.ack(Native.ack_ref(consumer), acks) end)
+    timed(times, :ack_many, fn -> Native.ack(ref, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
-  @spec collect(Native.consumer(), integer(), [Broadway.Message.t()]) :: [Broadway.Message.t()]
-  defp collect(_consumer, left, messages) when left <= 0, do: messages
-
-  defp collect(consumer, left, messages) do
-    {status, count, runs} = Native.pull(consumer, 0, left)
-    if status == :armed and count < left, do: Nif.await_wake()
-    collect(consumer, left - count, Message.from_runs(runs, Native.ack_ref(consumer)) ++ messages)
+  @spec ranges([Native.run()]) :: [
+          {Native.slot(), Native.epoch(), Native.offset(), Native.offset()}
+        ]
+  defp ranges(runs) do
+    for {_topic, _partition, slot, epoch, records} <- runs,
+        do: {slot, epoch, elem(hd(records), 0), elem(List.last(records), 0)}
   end
 
   @spec do_nothing(map(), until :: integer()) :: :ok

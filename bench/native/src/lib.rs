@@ -1,0 +1,1 @@
+//! Benches of the crates in native/: nothing but its `benches`.
