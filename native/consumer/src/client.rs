@@ -184,47 +184,12 @@ impl Client {
         })
     }
 
-    /// The group's committed offsets. Blocks.
-    pub(crate) fn committed(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
-        // SAFETY: the instance and the list are live; answers are written into the list.
-        done("fetch of committed offsets", unsafe {
-            rd::rd_kafka_committed(self.ptr(), list.ptr(), millis(timeout))
-        })
-    }
-
-    /// The offsets for the timestamps in the list; -2 and -1 stand for the oldest and for the
-    /// end, as in Kafka's ListOffsets. Blocks.
-    pub(crate) fn offsets_for_times(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
-        // SAFETY: the instance and the list are live; answers are written into the list.
-        done("list offsets", unsafe {
-            rd::rd_kafka_offsets_for_times(self.ptr(), list.ptr(), millis(timeout))
-        })
-    }
-
     /// Where the next record of each partition would come from; control records included.
     pub(crate) fn positions(&self, list: &Offsets) -> Result<(), Error> {
         // SAFETY: the instance and the list are live; answers are written into the list.
         done("position", unsafe {
             rd::rd_kafka_position(self.ptr(), list.ptr())
         })
-    }
-
-    /// Moves the fetch positions. Blocks.
-    pub(crate) fn seek(&self, list: &Offsets, timeout: Duration) -> Result<(), Error> {
-        // SAFETY: the instance and the list are live; errors are written into the list.
-        failed("seek", unsafe {
-            rd::rd_kafka_seek_partitions(self.ptr(), list.ptr(), millis(timeout))
-        })?;
-        match list
-            .entries()
-            .into_iter()
-            .find_map(|e| e.error.map(|code| (e, code)))
-        {
-            Some((entry, code)) => {
-                Err(Error::kafka("seek", code).at(&entry.topic, entry.partition))
-            }
-            None => Ok(()),
-        }
     }
 
     /// The high watermark as the last fetch saw it.
@@ -242,27 +207,6 @@ impl Client {
             )
         };
         (err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
-    }
-
-    /// Asks a partition's leader for its watermarks, which also ends that broker thread's pause
-    /// before its next fetch. Blocks.
-    pub(crate) fn nudge(&self, topic: &str, partition: i32, timeout: Duration) {
-        let Ok(topic) = CString::new(topic) else {
-            return;
-        };
-        let (mut low, mut high) = (0, 0);
-        // SAFETY: the instance is live, the name NUL-terminated, the results writable. The
-        // answer does not matter.
-        unsafe {
-            rd::rd_kafka_query_watermark_offsets(
-                self.ptr(),
-                topic.as_ptr(),
-                partition,
-                &mut low,
-                &mut high,
-                millis(timeout),
-            )
-        };
     }
 
     /// Starts leaving the group: the revoke and the end come to the member's queue.
@@ -317,7 +261,7 @@ pub(crate) fn done(operation: &str, err: RDKafkaRespErr) -> Result<(), Error> {
     Code::of(err).map_or(Ok(()), |code| Err(Error::kafka(operation, code)))
 }
 
-fn failed(operation: &str, error: *mut rd::rd_kafka_error_t) -> Result<(), Error> {
+pub(crate) fn failed(operation: &str, error: *mut rd::rd_kafka_error_t) -> Result<(), Error> {
     if error.is_null() {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 //! [`Sink`].
 #![deny(missing_docs)]
 
+mod asking;
 mod chunks;
 mod client;
 mod clock;

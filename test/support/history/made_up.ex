@@ -139,7 +139,7 @@ defmodule OffBroadwayRustKafka.History.MadeUp do
   @spec spans([Spans.offset_or_range()]) :: Spans.t()
   defp spans(offsets) do
     Enum.map(offsets, fn
-      first..last -> {first, last}
+      first..last//_ -> {first, last}
       {first, last} -> {first, last}
       offset -> {offset, offset}
     end)

@@ -87,7 +87,7 @@ defmodule OffBroadwayRustKafka.History.Spans do
   end
 
   @spec span(offset_or_range()) :: span()
-  defp span(first..last), do: {first, last}
+  defp span(first..last//_), do: {first, last}
   defp span({first, last}), do: {first, last}
   defp span(offset), do: {offset, offset}
 end
