@@ -189,6 +189,8 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
       revoked = [committed(5), revoked(1, 1), acked(1, [5]), stopped]
       assert_sound([begun, late, draining, revoked])
       assert_caught(:I7, [begun, late, draining, tl(revoked)], [5])
+      first = [delivered(1, [0]), handled(1, [0]), draining, revoked(1, 1), acked(1, [0])]
+      assert_sound([produced(9), alone(), first, stopped])
       # What went to another member before, or was lost, is not its own to commit.
       assert_sound([begun, committed(4), revoked(1, 0), draining, stopped])
       assert_sound([begun, draining, of_place(:lost, 0, epoch: 1), stopped])

@@ -98,17 +98,11 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
   defp clean?(%{options: %{clean_stops: labels}}, label), do: label in labels
 
   @spec left(State.t(), {State.track(), integer() | nil}, boolean(), integer()) :: State.t()
-  defp left(state, {%{committed: committed}, late_from}, _clean?, _time)
-       when is_integer(late_from) and is_integer(committed) and committed >= late_from,
-       do: state
+  defp left(state, {track, late_from}, clean?, time) do
+    committed = track.committed || track.start
+    lowest = Unacked.lowest(state.unacked, track.id)
 
-  defp left(state, {track, _late_from}, clean?, time) do
-    case wrong(
-           track,
-           Unacked.lowest(state.unacked, track.id),
-           track.committed || track.start,
-           clean?
-         ) do
+    case wrong(track, late_from || lowest, committed, clean? and late_from == nil) do
       nil -> state
       {offset, text} -> State.flag(state, track, :I7, offset, time, "it stopped " <> text)
     end
@@ -125,7 +119,7 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
 
   defp wrong(_track, nil, _committed, _clean?), do: nil
   defp wrong(_track, lowest, _committed, true), do: {lowest, "and #{lowest} is not acked"}
-  defp wrong(_track, lowest, committed, false) when committed == lowest, do: nil
+  defp wrong(_track, lowest, committed, false) when committed >= lowest, do: nil
 
   defp wrong(_track, lowest, committed, false),
     do: {lowest, "with #{committed} committed, and #{lowest} is the lowest that is not acked"}
