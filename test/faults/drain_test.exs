@@ -165,6 +165,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       assert_receive {:telemetry, ^name, :revoked, %{drain_ms: drain}, _}, 30_000
       await_balanced(context, [first, bystander, third])
       to = System.os_time(:nanosecond)
+      drain = longest_drain(name, drain)
       release(held)
       times = Feed.stop(feed)
       await_all_committed(context, times)
@@ -180,6 +181,15 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       assert Gaps.percentile(others, 50) <= 200
       assert Gaps.percentile(others, 100) <= 1_000
       assert_sound!(context)
+    end
+  end
+
+  # Assignors may take what moves in two steps.
+  defp longest_drain(name, longest) do
+    receive do
+      {:telemetry, ^name, :revoked, %{drain_ms: ms}, _} -> longest_drain(name, max(ms, longest))
+    after
+      0 -> longest
     end
   end
 
