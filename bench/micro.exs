@@ -40,18 +40,17 @@ consumer =
     bytes: 100
   })
 
-ref = OffBroadwayRustKafka.Native.ack_ref(consumer)
 runs = Nif.pull_all(consumer, batch)
-messages = Message.from_runs(runs, ref)
+messages = Message.from_runs(runs, consumer)
 # The first of each partition stays unacked, so that the tracker looks every other ack up.
 rest = Enum.reject(messages, &(&1.metadata.offset == 0))
-:ok = Acknowledger.ack(ref, rest, [])
+:ok = Acknowledger.ack(consumer, rest, [])
 
 Benchee.run(
   %{
-    "messages of #{batch} records" => fn -> Message.from_runs(runs, ref) end,
-    "acks of #{length(rest)} messages" => fn -> Acknowledger.ack(ref, rest, []) end,
-    "the ack of one message" => fn -> Acknowledger.ack(ref, [hd(rest)], []) end
+    "messages of #{batch} records" => fn -> Message.from_runs(runs, consumer) end,
+    "acks of #{length(rest)} messages" => fn -> Acknowledger.ack(consumer, rest, []) end,
+    "the ack of one message" => fn -> Acknowledger.ack(consumer, [hd(rest)], []) end
   },
   warmup: 1,
   time: 3,

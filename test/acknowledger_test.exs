@@ -5,14 +5,14 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
 
   alias OffBroadwayRustKafka.{Acknowledger, Chunk, Message, Native}
 
-  defp messages(offsets, ack_ref) do
+  defp messages(offsets, consumer) do
     Message.from_runs(
       [{"t", 0, 0, 1, for(offset <- offsets, do: {offset, nil, nil, "", []})}],
-      ack_ref
+      consumer
     )
   end
 
-  defp closed do
+  defp closed_consumer do
     {:ok, consumer} =
       Native.start(%{
         properties: [{"bootstrap.servers", "127.0.0.1:1"}, {"group.id", "acknowledger-test"}],
@@ -28,49 +28,44 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
 
     :ok = Native.close(consumer, 1_000)
     assert_receive {:off_broadway_rust_kafka, {:closed, _}}, 2_000
-    # As long as the test runs it is there.
-    Process.put(__MODULE__, consumer)
-    Native.ack_ref(consumer)
-  end
-
-  test "an ack for a consumer that is gone, or that another node has, is harmless" do
-    assert Acknowledger.ack(0, messages([0], 0), [chunk(0, 9, 0)]) == :ok
+    consumer
   end
 
   test "an ack of any size is harmless, also after the consumer is closed" do
-    ack_ref = closed()
+    consumer = closed_consumer()
 
     for {successful, failed} <- [{[], []}, {0..0, []}, {0..499, []}, {0..499, 500..1234}] do
       assert Acknowledger.ack(
-               ack_ref,
-               messages(successful, ack_ref),
-               messages(failed, ack_ref)
+               consumer,
+               messages(successful, consumer),
+               messages(failed, consumer)
              ) ==
                :ok
     end
   end
 
   test "acks of chunks of any size, and of their parts, are harmless too" do
-    ack_ref = closed()
+    consumer = closed_consumer()
 
     for {size, count} <- [{1, 1}, {500, 3}, {500, 200}, {5_000, 20}] do
-      chunks = for n <- 1..count, do: chunk(n * size, (n + 1) * size - 1, ack_ref)
-      assert Acknowledger.ack(ack_ref, chunks, []) == :ok
-      assert Acknowledger.ack(ack_ref, [], chunks) == :ok
+      chunks = for n <- 1..count, do: chunk(n * size, (n + 1) * size - 1, consumer)
+      assert Acknowledger.ack(consumer, chunks, []) == :ok
+      assert Acknowledger.ack(consumer, [], chunks) == :ok
 
       {even, odd} =
         chunks
         |> Enum.map(&Chunk.split(&1, fn {o, _, _, _, _} -> rem(o, 2) == 0 end))
         |> Enum.unzip()
 
-      assert Acknowledger.ack(ack_ref, Enum.concat(even), Enum.concat(odd)) == :ok
+      assert Acknowledger.ack(consumer, Enum.concat(even), Enum.concat(odd)) == :ok
     end
   end
 
-  defp chunk(first, last, ack_ref) do
+  defp chunk(first, last, consumer) do
     records = for offset <- first..last, do: {offset, nil, nil, "", []}
 
-    [chunk] = Message.from_runs([{"t", 0, 0, 1, first, last, last - first + 1, records}], ack_ref)
+    [chunk] =
+      Message.from_runs([{"t", 0, 0, 1, first, last, last - first + 1, records}], consumer)
 
     chunk
   end
@@ -78,7 +73,7 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
   test "an ack that makes no sense is logged and does not raise" do
     [message] = messages([0], :no_consumer)
 
-    assert capture_log(fn -> assert Acknowledger.ack(:no_ack_ref, [message], []) == :ok end) =~
+    assert capture_log(fn -> assert Acknowledger.ack(:no_consumer, [message], []) == :ok end) =~
              "messages could not be acknowledged"
   end
 

@@ -26,11 +26,11 @@ defmodule OffBroadwayRustKafka.Acknowledger do
            {Native.slot(), Native.epoch(), first :: Native.offset(), last :: Native.offset()}
 
   @impl Broadway.Acknowledger
-  @spec ack(Native.ack_ref(), [Message.t()], [Message.t()]) :: :ok
-  def ack(ack_ref, successful, failed) do
+  @spec ack(Native.consumer(), [Message.t()], [Message.t()]) :: :ok
+  def ack(consumer, successful, failed) do
     if chunks?(successful, failed),
-      do: send_ranges(ranges(successful) ++ ranges(failed), ack_ref, [], 0),
-      else: send_acks(successful, failed, ack_ref, [], 0)
+      do: send_ranges(ranges(successful) ++ ranges(failed), consumer, [], 0),
+      else: send_acks(successful, failed, consumer, [], 0)
   rescue
     # Broadway would fail the whole stage's messages for the sake of one malformed ack.
     error ->
@@ -39,29 +39,29 @@ defmodule OffBroadwayRustKafka.Acknowledger do
   end
 
   @impl Broadway.Acknowledger
-  @spec configure(Native.ack_ref(), term(), keyword()) :: {:ok, term()}
-  def configure(_ack_ref, ack_data, []), do: {:ok, ack_data}
+  @spec configure(Native.consumer(), term(), keyword()) :: {:ok, term()}
+  def configure(_consumer, ack_data, []), do: {:ok, ack_data}
 
-  def configure(_ack_ref, _ack_data, options) do
+  def configure(_consumer, _ack_data, options) do
     raise ArgumentError,
           "#{inspect(__MODULE__)} has no options to configure, got: #{inspect(options)}"
   end
 
-  @spec send_acks([Message.t()], [Message.t()], Native.ack_ref(), list(), non_neg_integer()) ::
+  @spec send_acks([Message.t()], [Message.t()], Native.consumer(), list(), non_neg_integer()) ::
           :ok
-  defp send_acks(messages, later, ack_ref, acks, @most_per_call) do
-    Native.ack(ack_ref, acks)
-    send_acks(messages, later, ack_ref, [], 0)
+  defp send_acks(messages, later, consumer, acks, @most_per_call) do
+    Native.ack(consumer, acks)
+    send_acks(messages, later, consumer, [], 0)
   end
 
-  defp send_acks([%{acknowledger: {_, _, ack}} | messages], later, ack_ref, acks, count),
-    do: send_acks(messages, later, ack_ref, [ack | acks], count + 1)
+  defp send_acks([%{acknowledger: {_, _, ack}} | messages], later, consumer, acks, count),
+    do: send_acks(messages, later, consumer, [ack | acks], count + 1)
 
-  defp send_acks([], [_ | _] = later, ack_ref, acks, count),
-    do: send_acks(later, [], ack_ref, acks, count)
+  defp send_acks([], [_ | _] = later, consumer, acks, count),
+    do: send_acks(later, [], consumer, acks, count)
 
-  defp send_acks([], [], _ack_ref, [], 0), do: :ok
-  defp send_acks([], [], ack_ref, acks, _count), do: Native.ack(ack_ref, acks)
+  defp send_acks([], [], _consumer, [], 0), do: :ok
+  defp send_acks([], [], consumer, acks, _count), do: Native.ack(consumer, acks)
 
   # A pipeline's messages are either all chunks or all records.
   @spec chunks?([Message.t()], [Message.t()]) :: boolean()
@@ -69,17 +69,17 @@ defmodule OffBroadwayRustKafka.Acknowledger do
   defp chunks?([], [_ | _] = failed), do: chunks?(failed, [])
   defp chunks?(_, _), do: false
 
-  @spec send_ranges([ack_range()], Native.ack_ref(), [ack_range()], non_neg_integer()) :: :ok
-  defp send_ranges(acks, ack_ref, taken, blocks) when blocks >= @most_per_call do
-    Native.ack_ranges(ack_ref, taken)
-    send_ranges(acks, ack_ref, [], 0)
+  @spec send_ranges([ack_range()], Native.consumer(), [ack_range()], non_neg_integer()) :: :ok
+  defp send_ranges(acks, consumer, taken, blocks) when blocks >= @most_per_call do
+    Native.ack_ranges(consumer, taken)
+    send_ranges(acks, consumer, [], 0)
   end
 
-  defp send_ranges([{_, _, first, last} = ack | acks], ack_ref, taken, blocks),
-    do: send_ranges(acks, ack_ref, [ack | taken], blocks + 1 + div(last - first, @block))
+  defp send_ranges([{_, _, first, last} = ack | acks], consumer, taken, blocks),
+    do: send_ranges(acks, consumer, [ack | taken], blocks + 1 + div(last - first, @block))
 
-  defp send_ranges([], _ack_ref, [], _blocks), do: :ok
-  defp send_ranges([], ack_ref, taken, _blocks), do: Native.ack_ranges(ack_ref, taken)
+  defp send_ranges([], _consumer, [], _blocks), do: :ok
+  defp send_ranges([], consumer, taken, _blocks), do: Native.ack_ranges(consumer, taken)
 
   @spec ranges([Message.t()]) :: [ack_range()]
   defp ranges(messages) do

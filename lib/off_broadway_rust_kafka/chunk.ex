@@ -80,8 +80,8 @@ defmodule OffBroadwayRustKafka.Chunk do
   @typep range :: {first :: Native.offset(), last :: Native.offset()}
 
   @doc false
-  @spec message(Native.chunk(), Native.ack_ref()) :: Message.t()
-  def message({topic, partition, slot, epoch, first, last, count, records}, ack_ref) do
+  @spec message(Native.chunk(), Native.consumer()) :: Message.t()
+  def message({topic, partition, slot, epoch, first, last, count, records}, consumer) do
     %Message{
       data: records,
       metadata: %{
@@ -91,7 +91,7 @@ defmodule OffBroadwayRustKafka.Chunk do
         last_offset: last,
         count: count
       },
-      acknowledger: {Acknowledger, ack_ref, {slot, epoch, [{first, last}]}},
+      acknowledger: {Acknowledger, consumer, {slot, epoch, [{first, last}]}},
       batch_key: {topic, partition}
     }
   end

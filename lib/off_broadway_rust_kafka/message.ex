@@ -6,20 +6,20 @@ defmodule OffBroadwayRustKafka.Message do
   alias Broadway.Message
   alias OffBroadwayRustKafka.{Acknowledger, Chunk, Native}
 
-  @spec from_runs([Native.run()] | [Native.chunk()], Native.ack_ref()) :: [Message.t()]
-  def from_runs([], _ack_ref), do: []
+  @spec from_runs([Native.run()] | [Native.chunk()], Native.consumer()) :: [Message.t()]
+  def from_runs([], _consumer), do: []
 
-  def from_runs([{topic, partition, slot, epoch, records} | runs], ack_ref) do
-    run = {topic, partition, slot, epoch, ack_ref, {topic, partition}}
+  def from_runs([{topic, partition, slot, epoch, records} | runs], consumer) do
+    run = {topic, partition, slot, epoch, consumer, {topic, partition}}
     from_records(records, run, runs)
   end
 
-  def from_runs([chunk | chunks], ack_ref),
-    do: [Chunk.message(chunk, ack_ref) | from_runs(chunks, ack_ref)]
+  def from_runs([chunk | chunks], consumer),
+    do: [Chunk.message(chunk, consumer) | from_runs(chunks, consumer)]
 
   @spec from_records([Native.record()], tuple(), [Native.run()]) :: [Message.t()]
   defp from_records([{offset, ts, key, value, headers} | records], run, runs) do
-    {topic, partition, slot, epoch, ack_ref, batch_key} = run
+    {topic, partition, slot, epoch, consumer, batch_key} = run
 
     [
       %Message{
@@ -32,12 +32,12 @@ defmodule OffBroadwayRustKafka.Message do
           ts: ts,
           headers: headers
         },
-        acknowledger: {Acknowledger, ack_ref, {slot, epoch, offset}},
+        acknowledger: {Acknowledger, consumer, {slot, epoch, offset}},
         batch_key: batch_key
       }
       | from_records(records, run, runs)
     ]
   end
 
-  defp from_records([], {_, _, _, _, ack_ref, _}, runs), do: from_runs(runs, ack_ref)
+  defp from_records([], {_, _, _, _, consumer, _}, runs), do: from_runs(runs, consumer)
 end

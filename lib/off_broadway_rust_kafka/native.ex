@@ -31,7 +31,6 @@ defmodule OffBroadwayRustKafka.Native do
   @type consumer :: reference()
   @type cluster :: reference()
   @type client :: reference()
-  @type ack_ref :: non_neg_integer()
   @type slot :: non_neg_integer()
   @type epoch :: non_neg_integer()
   @type offset :: non_neg_integer()
@@ -110,16 +109,12 @@ defmodule OffBroadwayRustKafka.Native do
           {:more | :armed, count :: non_neg_integer(), [run()] | [chunk()]}
   def pull_short(_consumer, _lane, _demand), do: not_loaded()
 
-  # What messages carry of a consumer: acks for one that is gone change nothing.
-  @spec ack_ref(consumer()) :: ack_ref()
-  def ack_ref(_consumer), do: not_loaded()
-
-  @spec ack(ack_ref(), [{slot(), epoch(), offset()}]) :: :ok
-  def ack(_ack_ref, _acks), do: not_loaded()
+  @spec ack(consumer(), [{slot(), epoch(), offset()}]) :: :ok
+  def ack(_consumer, _acks), do: not_loaded()
 
   # All that was delivered from the first offset of each to its last.
-  @spec ack_ranges(ack_ref(), [{slot(), epoch(), first :: offset(), last :: offset()}]) :: :ok
-  def ack_ranges(_ack_ref, _acks), do: not_loaded()
+  @spec ack_ranges(consumer(), [{slot(), epoch(), first :: offset(), last :: offset()}]) :: :ok
+  def ack_ranges(_consumer, _acks), do: not_loaded()
 
   @spec slot(consumer(), topic :: String.t(), partition :: integer()) :: slot() | nil
   def slot(_consumer, _topic, _partition), do: not_loaded()

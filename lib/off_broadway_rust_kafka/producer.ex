@@ -67,7 +67,7 @@ defmodule OffBroadwayRustKafka.Producer do
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:table, :consumer, :ack_ref, :lane, :stages]
+  @enforce_keys [:table, :consumer, :lane, :stages]
   defstruct @enforce_keys ++ [few: 0, demand: 0, next: :stages, lost?: false]
 
   # How soon to look again for stages that start.
@@ -85,7 +85,6 @@ defmodule OffBroadwayRustKafka.Producer do
   @typep t :: %__MODULE__{
            table: Consumer.table(),
            consumer: Native.consumer(),
-           ack_ref: Native.ack_ref(),
            lane: non_neg_integer(),
            stages: Stages.t(),
            few: non_neg_integer(),
@@ -127,7 +126,6 @@ defmodule OffBroadwayRustKafka.Producer do
     state = %__MODULE__{
       table: table,
       consumer: consumer,
-      ack_ref: Native.ack_ref(consumer),
       lane: lane,
       stages: stages,
       few: options[:few]
@@ -206,7 +204,7 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
     {status, count, runs} = take(consumer, lane, demand, state.few)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
-    {:noreply, Message.from_runs(runs, state.ack_ref), state}
+    {:noreply, Message.from_runs(runs, consumer), state}
   end
 
   # Few records are taken sooner than a dirty scheduler is woken for them.

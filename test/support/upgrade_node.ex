@@ -104,7 +104,7 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
     {:ok, client} = Native.client_start([{"bootstrap.servers", bootstrap}])
     {:ok, [offset]} = Native.client_produce(client, @topic, [{0, nil, "", [], nil}], @wait_ms)
     {slot, epoch} = pull(consumer, offset)
-    :ok = Native.ack(Native.ack_ref(consumer), [{slot, epoch, offset}])
+    :ok = Native.ack(consumer, [{slot, epoch, offset}])
     next = offset + 1
 
     event(fn

@@ -1,7 +1,6 @@
 //! The boundary between the BEAM and the Kafka consumer: decode, call, encode.
 #![deny(missing_docs)]
 
-mod ack_refs;
 mod atoms;
 mod config;
 mod decode;

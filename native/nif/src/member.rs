@@ -10,7 +10,6 @@ use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
 };
 
-use crate::ack_refs::{self, AckRef};
 use crate::config::ConfigMap;
 use crate::decode::{Derived, List};
 use crate::error::{Failure, PropertyFailure};
@@ -19,8 +18,7 @@ use crate::sink::Processes;
 
 /// A member, for as long as a process refers to it.
 struct Member {
-    consumer: Arc<Consumer>,
-    ack_ref: AckRef,
+    consumer: Consumer,
     headers: bool,
     processes: Arc<Processes>,
 }
@@ -54,9 +52,7 @@ fn start(env: Env<'_>, config: Derived<ConfigMap>) -> Result<ResourceArc<Member>
     let consumer::Config { lanes, .. } = config;
     let processes = Arc::new(Processes::new(env.pid(), lanes));
     let consumer = Consumer::start(&config, Arc::clone(&processes) as Arc<dyn consumer::Sink>)?;
-    let consumer = Arc::new(consumer);
     let member = ResourceArc::new(Member {
-        ack_ref: AckRef::new(&consumer, &processes),
         consumer,
         headers,
         processes,
@@ -107,23 +103,16 @@ fn pull_short<'a>(
 }
 
 #[rustler::nif]
-fn ack_ref(member: ResourceArc<Member>) -> u64 {
-    member.ack_ref.number()
-}
-
-#[rustler::nif]
-fn ack(env: Env<'_>, ack_ref: u64, acks: List<AckId>) -> Atom {
-    if let Some((consumer, processes)) = ack_refs::find(ack_ref) {
-        consumer.ack(acks.0, |lane| processes.wake_from(env, lane));
-    }
+fn ack(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckId>) -> Atom {
+    let wake = |lane| member.processes.wake_from(env, lane);
+    member.consumer.ack(acks.0, wake);
     ok()
 }
 
 #[rustler::nif]
-fn ack_ranges(env: Env<'_>, ack_ref: u64, acks: List<AckRange>) -> Atom {
-    if let Some((consumer, processes)) = ack_refs::find(ack_ref) {
-        consumer.ack_ranges(acks.0, |lane| processes.wake_from(env, lane));
-    }
+fn ack_ranges(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckRange>) -> Atom {
+    let wake = |lane| member.processes.wake_from(env, lane);
+    member.consumer.ack_ranges(acks.0, wake);
     ok()
 }
 

@@ -81,7 +81,7 @@ defmodule Bench.Connectors.Nif do
   @spec pull(Native.consumer(), :counters.counters_ref()) :: no_return()
   defp pull(consumer, counter) do
     {status, count, runs} = Native.pull(consumer, 0, @demand)
-    :ok = Native.ack(Native.ack_ref(consumer), acks(runs))
+    :ok = Native.ack(consumer, acks(runs))
     :counters.add(counter, 1, count)
     if status == :armed, do: await_wake()
     pull(consumer, counter)

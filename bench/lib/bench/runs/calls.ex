@@ -56,7 +56,7 @@ defmodule Bench.Runs.Calls do
     times = Map.new(@calls ++ @besides, fn {name, _} -> {name, Histogram.new()} end)
     consumer = Nif.open(job)
     # Once it has its partitions.
-    :ok = Native.ack(Native.ack_ref(consumer), consumer |> Nif.pull_all(1) |> Nif.acks())
+    :ok = Native.ack(consumer, consumer |> Nif.pull_all(1) |> Nif.acks())
     cycle(consumer, job, times, Await.now_us() + job.seconds * 1_000_000)
     do_nothing(times, Await.now_us() + 1_000_000)
     timed(times, :close, fn -> Native.close(consumer, @close_ms) end)
@@ -65,18 +65,16 @@ defmodule Bench.Runs.Calls do
 
   @spec cycle(Native.consumer(), Bench.Job.t(), map(), until :: integer()) :: :ok
   defp cycle(consumer, job, times, until) do
-    ref = Native.ack_ref(consumer)
-
     for n <- 1..@rounds do
-      short(consumer, ref, times)
-      long(consumer, ref, times)
+      short(consumer, times)
+      long(consumer, times)
       timed(times, :slot, fn -> Native.slot(consumer, job.topic, rem(n, job.partitions)) end)
     end
 
-    messages = consumer |> Nif.pull_all(@large) |> Message.from_runs(ref)
-    timed(times, :acknowledger, fn -> Acknowledger.ack(ref, messages, []) end)
+    messages = consumer |> Nif.pull_all(@large) |> Message.from_runs(consumer)
+    timed(times, :acknowledger, fn -> Acknowledger.ack(consumer, messages, []) end)
     ranges = consumer |> Nif.pull_all(@large) |> ranges()
-    timed(times, :ack_ranges, fn -> Native.ack_ranges(ref, ranges) end)
+    timed(times, :ack_ranges, fn -> Native.ack_ranges(consumer, ranges) end)
     # Nothing is in flight: neither brings anything again.
     timed(times, :redeliver, fn -> Native.redeliver(consumer, 0) end)
     timed(times, :attach, fn -> Native.attach(consumer, 0) end)
@@ -84,21 +82,21 @@ defmodule Bench.Runs.Calls do
     if Await.now_us() < until, do: cycle(consumer, job, times, until), else: :ok
   end
 
-  @spec short(Native.consumer(), Native.ack_ref(), map()) :: :ok
-  defp short(consumer, ref, times) do
+  @spec short(Native.consumer(), map()) :: :ok
+  defp short(consumer, times) do
     {status, _count, runs} =
       timed(times, :pull_short, fn -> Native.pull_short(consumer, 0, @few) end)
 
     acks = Nif.acks(runs)
-    timed(times, :ack_few, fn -> Native.ack(ref, acks) end)
+    timed(times, :ack_few, fn -> Native.ack(consumer, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
-  @spec long(Native.consumer(), Native.ack_ref(), map()) :: :ok
-  defp long(consumer, ref, times) do
+  @spec long(Native.consumer(), map()) :: :ok
+  defp long(consumer, times) do
     {status, _count, runs} = timed(times, :pull, fn -> Native.pull(consumer, 0, @many) end)
     acks = Nif.acks(runs)
-    timed(times, :ack_many, fn -> Native.ack(ref, acks) end)
+    timed(times, :ack_many, fn -> Native.ack(consumer, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
   end
 
