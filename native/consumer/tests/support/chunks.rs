@@ -25,11 +25,20 @@ pub fn pull(member: &Member, demand: usize) -> (Vec<Vec<Got>>, bool) {
 
 /// Pulls, now and on wake-ups, until there are `count` records.
 pub fn take(member: &Member, count: usize) -> Vec<Vec<Got>> {
+    take_until(member, |chunks| chunks.iter().flatten().count() >= count)
+}
+
+/// The same until there are `count` chunks, however full: they hold what has been fetched by then.
+pub fn take_chunks(member: &Member, count: usize) -> Vec<Vec<Got>> {
+    take_until(member, |chunks| chunks.len() >= count)
+}
+
+fn take_until(member: &Member, enough: impl Fn(&[Vec<Got>]) -> bool) -> Vec<Vec<Got>> {
     let mut chunks: Vec<Vec<Got>> = Vec::new();
     loop {
         let (some, more) = pull(member, 3);
         chunks.extend(some);
-        if chunks.iter().flatten().count() >= count {
+        if enough(&chunks) {
             return chunks;
         }
         if !more {
