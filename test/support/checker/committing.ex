@@ -100,15 +100,26 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
   @spec left(State.t(), {State.track(), integer() | nil}, boolean(), integer()) :: State.t()
   defp left(state, {track, late_from}, clean?, time) do
     committed = track.committed || track.start
-    lowest = Unacked.lowest(state.unacked, track.id)
 
-    case wrong(track, late_from || lowest, committed, clean? and late_from == nil) do
+    case wrong(track, late_from, committed, clean?, Unacked.lowest(state.unacked, track.id)) do
       nil -> state
       {offset, text} -> State.flag(state, track, :I7, offset, time, "it stopped " <> text)
     end
   end
 
   # Too much is another rule's.
+  @spec wrong(State.track(), integer() | nil, integer() | nil, boolean(), integer() | nil) ::
+          {integer(), String.t()} | nil
+  defp wrong(track, nil, committed, clean?, lowest), do: wrong(track, lowest, committed, clean?)
+
+  # What was acked just before the revoke may be told after it.
+  defp wrong(_track, late_from, committed, _clean?, _lowest)
+       when is_integer(committed) and committed > late_from,
+       do: nil
+
+  defp wrong(track, late_from, committed, _clean?, _lowest),
+    do: wrong(track, late_from, committed, false)
+
   @spec wrong(State.track(), integer() | nil, integer() | nil, boolean()) ::
           {integer(), String.t()} | nil
   defp wrong(%{spans: []}, _lowest, _committed, _clean?), do: nil
@@ -119,7 +130,7 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
 
   defp wrong(_track, nil, _committed, _clean?), do: nil
   defp wrong(_track, lowest, _committed, true), do: {lowest, "and #{lowest} is not acked"}
-  defp wrong(_track, lowest, committed, false) when committed >= lowest, do: nil
+  defp wrong(_track, lowest, committed, false) when committed == lowest, do: nil
 
   defp wrong(_track, lowest, committed, false),
     do: {lowest, "with #{committed} committed, and #{lowest} is the lowest that is not acked"}
