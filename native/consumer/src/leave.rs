@@ -90,12 +90,13 @@ impl Service {
             leaving.shorten(now, UNREACHABLE_TIMEOUT);
         }
         let (since, deadline, closing) = (leaving.since, leaving.deadline, leaving.closing);
-        if !closing && !self.has_flushed(since, now) {
-            return None;
-        }
+        let join_deadline = leaving.join_deadline.min(leaving.commit_deadline);
         if !closing {
+            if !self.has_flushed(since, now) {
+                return None;
+            }
             if self.is_joining() {
-                return self.joining_is_over(now).then_some(Ok(()));
+                return (now >= join_deadline).then_some(Ok(()));
             }
             if let Err(error) = self.close() {
                 return Some(Err(error));
@@ -148,12 +149,6 @@ impl Service {
 
     fn is_joining(&self) -> bool {
         self.rebalance.is_joining() && self.client.has_joined()
-    }
-
-    fn joining_is_over(&self, now: Instant) -> bool {
-        self.leaving
-            .as_ref()
-            .is_none_or(|leaving| now >= leaving.join_deadline.min(leaving.commit_deadline))
     }
 
     fn close(&mut self) -> Result<(), Error> {

@@ -14,6 +14,7 @@ use crate::queue::Queue;
 use crate::service::Service;
 
 /// The rebalance under way.
+#[derive(Default)]
 pub(crate) struct Rebalance {
     /// The group will answer the first join with an assignment, be it empty.
     joining: bool,
@@ -51,10 +52,7 @@ impl Rebalance {
     pub(crate) fn new(joining: bool) -> Rebalance {
         Rebalance {
             joining,
-            number: 0,
-            stage: Stage::default(),
-            protocol: Protocol::default(),
-            pending: Vec::new(),
+            ..Rebalance::default()
         }
     }
 

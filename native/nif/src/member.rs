@@ -4,7 +4,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::{AckId, AckRange, Consumer, Progress};
+use consumer::{AckId, AckRange, Consumer, Progress, Pulled};
 use rustler::types::atom::{error, ok};
 use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
@@ -36,6 +36,17 @@ impl Resource for Member {
 
     fn down<'a>(&'a self, _env: Env<'a>, _owner: LocalPid, _monitor: Monitor) {
         self.consumer.close(ORPHAN_TIMEOUT);
+    }
+}
+
+impl Member {
+    fn taken<'a>(
+        &self,
+        env: Env<'a>,
+        pulled: Result<Pulled, consumer::Error>,
+    ) -> NifResult<Term<'a>> {
+        let pulled = pulled.map_err(|_| Error::BadArg)?;
+        Ok(records::encode(env, &pulled, self.headers))
     }
 }
 
@@ -82,10 +93,7 @@ fn pull<'a>(
     demand: usize,
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
-    match member.consumer.pull(lane, demand, attached) {
-        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
-        Err(_) => Err(Error::BadArg),
-    }
+    member.taken(env, member.consumer.pull(lane, demand, attached))
 }
 
 #[rustler::nif]
@@ -96,10 +104,7 @@ fn pull_short<'a>(
     demand: usize,
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
-    match member.consumer.pull_short(lane, demand, attached) {
-        Ok(pulled) => Ok(records::encode(env, &pulled, member.headers)),
-        Err(_) => Err(Error::BadArg),
-    }
+    member.taken(env, member.consumer.pull_short(lane, demand, attached))
 }
 
 #[rustler::nif]
