@@ -46,6 +46,12 @@ defmodule Bench.Variant do
     if parts == [], do: "nothing set", else: Enum.join(parts, ", ")
   end
 
+  @doc "What its pipeline counts."
+  @spec kind(t()) :: :count | :count_batches | :count_chunks
+  def kind(%{id: id}) when id in [:chunks, :bare_chunks], do: :count_chunks
+  def kind(%{batchers: []}), do: :count
+  def kind(_variant), do: :count_batches
+
   @doc "What follows `module:` in Broadway's options."
   @spec stages(t()) :: keyword()
   def stages(%{processors: processors, batchers: batchers}) do

@@ -2,15 +2,21 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
-use std::time::Duration;
 
-use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
+use criterion::{criterion_group, criterion_main, BatchSize, BenchmarkId, Criterion, Throughput};
 use delivery::{Ack, Cursor, Tracker};
 
-/// Records in flight at a time: one ack each, a processor's, a batcher's, many batchers'.
-const WINDOWS: [usize; 4] = [1, 100, 1_000, 10_000];
-/// Distances of offsets: dense, as after compaction, and each in a segment of its own.
-const STEPS: [(&str, i64); 3] = [("dense", 1), ("every 100th", 100), ("every 5000th", 5_000)];
+/// Records in flight at a time: one ack each, a processor's, a batcher's, many batchers', and what should never be.
+const WINDOWS: [usize; 6] = [1, 100, 1_000, 10_000, 100_000, 1_000_000];
+/// Records in a chunk, up to many chunks that are acked as one.
+const CHUNKS: [i64; 4] = [1, 100, 500, 10_000];
+/// Distances of offsets: dense, as after compaction, in blocks far apart, and each in a segment of its own.
+const STEPS: [(&str, i64); 4] = [
+    ("dense", 1),
+    ("every 100th", 100),
+    ("every 1000th", 1_000),
+    ("every 5000th", 5_000),
+];
 
 fn tracker(c: &mut Criterion) {
     for (name, step) in STEPS {
@@ -30,6 +36,31 @@ fn tracker(c: &mut Criterion) {
                     next += window as i64;
                     tracker.committable()
                 });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// A chunk's ack: as many records, delivered before, acked as one range.
+fn ranges(c: &mut Criterion) {
+    for (name, step) in STEPS {
+        let mut group = c.benchmark_group(format!("ranges, {name} offset"));
+        for records in CHUNKS {
+            group.throughput(Throughput::Elements(records as u64));
+            group.bench_function(BenchmarkId::new("the ack alone", records), |b| {
+                let deliver = || {
+                    let mut tracker = Tracker::new(0);
+                    for index in 0..records {
+                        assert!(tracker.deliver(index * step));
+                    }
+                    tracker
+                };
+                let ack = |tracker: &mut Tracker| {
+                    let acked = tracker.ack_range(0, black_box((records - 1) * step));
+                    assert_eq!(acked, records as u64);
+                };
+                b.iter_batched_ref(deliver, ack, BatchSize::SmallInput);
             });
         }
         group.finish();
@@ -80,10 +111,7 @@ fn shuffled(size: usize) -> Vec<i64> {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(30)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(2));
-    targets = tracker, refused
+    config = micro::settings();
+    targets = tracker, ranges, refused
 }
 criterion_main!(benches);

@@ -4,7 +4,7 @@ defmodule Bench.Runs.Read do
 
   @behaviour Bench.Child
 
-  alias Bench.{Await, Usage}
+  alias Bench.{Await, Usage, Variant}
 
   # How often it looks whether enough has been read.
   @poll_ms 5
@@ -14,7 +14,7 @@ defmodule Bench.Runs.Read do
     counter = :counters.new(1, [:write_concurrency])
     counted = fn -> :counters.get(counter, 1) end
     started = Await.now_us()
-    :ok = job.connector.start(job, {kind(job.variant), counter})
+    :ok = job.connector.start(job, {Variant.kind(job.variant), counter})
 
     with {:ok, first} <- Await.first(counted) do
       {since, cpu} = {Await.now_us(), Usage.cpu_us()}
@@ -30,9 +30,4 @@ defmodule Bench.Runs.Read do
        peak_mib: Usage.peak_mib()}
     end
   end
-
-  @spec kind(Bench.Variant.t()) :: :count | :count_batches | :count_chunks
-  defp kind(%{id: id}) when id in [:chunks, :bare_chunks], do: :count_chunks
-  defp kind(%{batchers: []}), do: :count
-  defp kind(_variant), do: :count_batches
 end

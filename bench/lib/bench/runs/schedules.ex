@@ -6,15 +6,14 @@ defmodule Bench.Runs.Schedules do
 
   @behaviour Bench.Child
 
-  alias Bench.{Await, Pipeline}
+  alias Bench.{Await, Pipeline, Variant}
 
   @long_ms 1
 
   @impl Bench.Child
   def measure(job) do
     counter = :counters.new(1, [:write_concurrency])
-    kind = if job.variant.batchers == [], do: :count, else: :count_batches
-    :ok = job.connector.start(job, {kind, counter})
+    :ok = job.connector.start(job, {Variant.kind(job.variant), counter})
 
     with {:ok, _first} <- Await.first(fn -> :counters.get(counter, 1) end) do
       own = own_processes()
