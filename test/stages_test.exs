@@ -76,6 +76,8 @@ defmodule OffBroadwayRustKafka.StagesTest do
     receive do
       {:monitor, from, pid} ->
         Process.monitor(pid)
+        # Once it has answered this, the monitor is in place.
+        Process.info(pid, :monitored_by)
         send(from, :monitored)
         stage()
     end
