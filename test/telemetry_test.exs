@@ -61,6 +61,7 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
          }},
         {{:reset, "t", 0, 9, 4}, :reset, %{from_offset: 9, to_offset: 4},
          %{topic: "t", partition: 0}},
+        {{:closed, {:error, @error}}, :closed, %{count: 1}, %{error: Error.from_native(@error)}},
         {{:error, @error}, :error, %{count: 1}, %{error: Error.from_native(@error)}}
       ] do
     test "#{name} is emitted with its measurements and metadata", %{context: context} do
@@ -72,9 +73,13 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
     end
   end
 
-  test "log lines and the end of the consumer are no telemetry events", %{context: context} do
-    assert Telemetry.emit({:log, 6, "FAIL", "x"}, context) == :ok
+  test "a clean end is an event without an error", %{context: context} do
     assert Telemetry.emit({:closed, :ok}, context) == :ok
+    assert_received {[:off_broadway_rust_kafka, :closed], %{count: 1}, %{error: nil}}
+  end
+
+  test "log lines are no telemetry events", %{context: context} do
+    assert Telemetry.emit({:log, 6, "FAIL", "x"}, context) == :ok
     refute_received {[:off_broadway_rust_kafka, _], _, _}
   end
 

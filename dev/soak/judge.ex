@@ -84,7 +84,6 @@ defmodule Soak.Judge do
     [
       at_end: if(stuck == [], do: :all_committed),
       clean_stops: labels -- MapSet.to_list(world.unclean),
-      cut_off: MapSet.to_list(world.cut_off),
       stall: @stall_ms
     ]
   end

@@ -78,19 +78,18 @@ defmodule Soak.Members do
 
   @doc "Ends a member as a user would; it is gone from here at once, and soon altogether."
   @spec leave(World.t(), member()) :: World.t()
-  def leave(world, %{kind: :vm, name: name, label: label, pid: pid} = member) do
+  def leave(world, %{kind: :vm, name: name, pid: pid} = member) do
     world
     |> forget(member)
-    |> leaving(label)
-    |> World.later(label, fn -> stop(name, pid) end)
+    |> World.later(fn -> stop(name, pid) end)
   end
 
   # Its port is this process's, which hears of its end.
   def leave(world, %{kind: :node, node: node, label: label} = member) do
     TestNode.signal(node, "TERM")
     spawn(fn -> insist(node.pid) end)
-    world = world |> forget(member) |> leaving(label)
-    put_in(world.later[node.port], {label, &gone(&1, label)})
+    world = forget(world, member)
+    put_in(world.later[node.port], &gone(&1, label))
   end
 
   # A node that only begins to start has nobody yet who hears a signal.
@@ -118,14 +117,6 @@ defmodule Soak.Members do
     receive do
       {:DOWN, ^monitor, _, _, _} -> :ok
     end
-  end
-
-  # Who stops while something is wrong with the brokers may not be able to commit.
-  @spec leaving(World.t(), String.t()) :: World.t()
-  defp leaving(world, label) do
-    if MapSet.size(world.trouble) > 0,
-      do: %{world | cut_off: MapSet.put(world.cut_off, label)},
-      else: world
   end
 
   @doc "It may stop with records that nobody has acknowledged."

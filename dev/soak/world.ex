@@ -10,12 +10,11 @@ defmodule Soak.World do
                   [:partitions, :load, :dir]
   defstruct @enforce_keys ++
               [members: %{}, next: 1, trouble: MapSet.new(), later: %{}] ++
-              [cut_off: MapSet.new(), unclean: MapSet.new()]
+              [unclean: MapSet.new()]
 
   @typedoc """
-  `trouble` is what is wrong with the brokers or the network; `later` what is under way: who leaves,
-  if it is that, and what then. Members that left during trouble are `cut_off`, those that may leave
-  records unacknowledged `unclean`.
+  `trouble` is what is wrong with the brokers or the network; `later` what is under way, and what
+  then. Members that may leave records unacknowledged are `unclean`.
   """
   @type t :: %__MODULE__{
           kafka: Kafka.t(),
@@ -31,8 +30,7 @@ defmodule Soak.World do
           members: %{String.t() => Members.member()},
           next: pos_integer(),
           trouble: MapSet.t(String.t()),
-          later: %{(reference() | port()) => {label :: String.t() | nil, (t() -> t())}},
-          cut_off: MapSet.t(String.t()),
+          later: %{(reference() | port()) => (t() -> t())},
           unclean: MapSet.t(String.t())
         }
 
@@ -71,9 +69,7 @@ defmodule Soak.World do
   @spec ill(t(), String.t()) :: t()
   def ill(world, what) do
     History.begin_fault(world.history, what)
-    leaving = for {_, {label, _}} <- world.later, label != nil, do: label
-    cut_off = MapSet.union(world.cut_off, MapSet.new(leaving))
-    %{world | trouble: MapSet.put(world.trouble, what), cut_off: cut_off}
+    %{world | trouble: MapSet.put(world.trouble, what)}
   end
 
   @spec well(t(), String.t()) :: t()
@@ -83,10 +79,10 @@ defmodule Soak.World do
   end
 
   @doc "Does what takes its time beside the rest; `done` follows it."
-  @spec later(t(), String.t() | nil, (() -> term()), (t() -> t())) :: t()
-  def later(world, label \\ nil, fun, done \\ & &1) do
+  @spec later(t(), (() -> term()), (t() -> t())) :: t()
+  def later(world, fun, done \\ & &1) do
     %{ref: ref} = Task.async(fun)
-    put_in(world.later[ref], {label, done})
+    put_in(world.later[ref], done)
   end
 
   @doc "What a message says that came to the process whose world it is."
@@ -117,7 +113,7 @@ defmodule Soak.World do
 
   @spec done(t(), reference() | port()) :: t()
   defp done(world, key) do
-    {{_, done}, later} = Map.pop!(world.later, key)
+    {done, later} = Map.pop!(world.later, key)
     done.(%{world | later: later})
   end
 

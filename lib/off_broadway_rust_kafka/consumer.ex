@@ -15,7 +15,9 @@ defmodule OffBroadwayRustKafka.Consumer do
   # that the answer may be under way.
   @close_ms 10_000
   @beyond_ms 1_500
-  @grace_ms 500
+  @grace_ms 400
+
+  @unheard {:timed_out, "close: it goes on in the background", false, false, nil, nil}
 
   # After what is fatal and may pass we start again, no more often than Broadway's supervisor bears.
   @again_ms 5_000
@@ -186,7 +188,9 @@ defmodule OffBroadwayRustKafka.Consumer do
       {:off_broadway_rust_kafka, event} ->
         event |> heard(state) |> await_closed(deadline_ms)
     after
-      max(deadline_ms - System.monotonic_time(:millisecond), 0) -> :ok
+      max(deadline_ms - System.monotonic_time(:millisecond), 0) ->
+        heard({:closed, {:error, @unheard}}, state)
+        :ok
     end
   end
 

@@ -57,7 +57,8 @@ defmodule OffBroadwayRustKafka.Producer do
   Delivery is at least once. When the pipeline stops and all its stages end within Broadway's
   `:shutdown`, the committed offset is exactly the next record after the last handled one. Where the
   brokers do not answer, a stop waits for them until `:shutdown` and two seconds are over, and no
-  longer than ten seconds.
+  longer than ten seconds; that the last commit was not confirmed is logged, and told by
+  `OffBroadwayRustKafka.Telemetry` as `:closed`.
   """
 
   use GenStage

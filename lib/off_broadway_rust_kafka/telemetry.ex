@@ -30,6 +30,10 @@ defmodule OffBroadwayRustKafka.Telemetry do
     * `[:off_broadway_rust_kafka, :reset]` - a position was out of range, and the
       `:offset_reset_policy` was applied; or the topic was deleted and created again, and is read from
       its first record. Measurements: `:from_offset`, `:to_offset`. Metadata: `:topic`, `:partition`.
+    * `[:off_broadway_rust_kafka, :closed]` - the member has ended. Measurements: `:count` (1).
+      Metadata: `:error`, `nil` when it committed what was acknowledged and left the group in time.
+      Where it did not, the group may deliver that again, and miss the member until its session is
+      over.
     * `[:off_broadway_rust_kafka, :error]` - anything else that went wrong. Measurements: `:count`
       (1). Metadata: `:error`.
 
@@ -41,7 +45,7 @@ defmodule OffBroadwayRustKafka.Telemetry do
 
   @prefix :off_broadway_rust_kafka
   @names [:assigned, :revoked, :lost, :committed, :commit_failed, :stalled, :redelivered] ++
-           [:reset, :error]
+           [:reset, :closed, :error]
 
   @doc "The names of all events, as `:telemetry.attach_many/4` wants them."
   @spec events() :: [[atom(), ...], ...]
@@ -91,6 +95,11 @@ defmodule OffBroadwayRustKafka.Telemetry do
     measurements = %{from_offset: from, to_offset: to}
     execute(:reset, measurements, context, %{topic: topic, partition: partition})
   end
+
+  def emit({:closed, :ok}, context), do: execute(:closed, %{count: 1}, context, %{error: nil})
+
+  def emit({:closed, {:error, error}}, context),
+    do: execute(:closed, %{count: 1}, context, %{error: Error.from_native(error)})
 
   def emit({:error, error}, context),
     do: execute(:error, %{count: 1}, context, %{error: Error.from_native(error)})

@@ -176,12 +176,21 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
       assert_sound([begun, committed(5), revoked(1, 0), stopped()])
       assert_caught(:I7, [begun, committed(4), stopped()], [4])
       assert_caught(:I7, [begun, stopped()], [4, 0])
-      assert_sound([begun, committed(4), stopped()], cut_off: ["a"])
+    end
+
+    test "it, if it says that it ended cleanly" do
+      begun = [produced(9), alone(), done(1, [0..4]), committed(4)]
+      [draining, clean, stopped] = stopped()
+      unclean = told(:closed, :timed_out, by: "a#1")
+      assert_sound([begun, draining, unclean, stopped])
+      assert_caught(:I7, [begun, draining, clean, stopped], [4])
+      # Too much is too much in any case.
+      assert_caught(:I2, [begun, draining, committed(6), unclean, stopped], [5, 6])
     end
 
     test "it while it was stopping" do
       begun = [produced(9), alone(), done(1, [0..4])]
-      [draining, stopped] = stopped()
+      [draining | stopped] = stopped()
       assert_sound([begun, draining, committed(5), revoked(1, 0), stopped])
       assert_caught(:I7, [begun, draining, committed(4), revoked(1, 0), stopped], [4])
       # A revoke that could not wait: what is acked later is not its own to commit.

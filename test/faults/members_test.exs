@@ -52,7 +52,7 @@ defmodule OffBroadwayRustKafka.Faults.MembersTest do
       excess = for gap <- waits, do: %{gap | ms: max(gap.ms - Churn.drain(churn, gap.window), 0)}
       IO.puts("#{protocol}: of which beyond the drain, #{Gaps.summary(excess)}")
       assert_unmoved_go_on(protocol, excess, Gaps.percentile(usual, 100))
-      assert_sound!(own, clean_stops: churn.clean, cut_off: churn.killed)
+      assert_sound!(own, clean_stops: churn.clean)
     end
   end
 

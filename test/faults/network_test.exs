@@ -72,11 +72,7 @@ defmodule OffBroadwayRustKafka.NetworkTest do
       History.ask_produced(history, kafka, topic, @partitions)
       History.ask_committed(history, kafka, first.group, topic, @partitions)
 
-      Checker.assert_sound!(history,
-        at_end: :all_committed,
-        stall: @recover_ms,
-        cut_off: [TestPipeline.label(first)]
-      )
+      Checker.assert_sound!(history, at_end: :all_committed, stall: @recover_ms)
     end
   end
 

@@ -72,6 +72,8 @@ defmodule OffBroadwayRustKafka.TroubleTest do
     :ok = TestCluster.broker(kafka.cluster, 1, {:rtt, 60_000})
     {micros, :ok} = :timer.tc(fn -> Broadway.stop(pipeline.name) end)
     assert micros < 3_000_000
+    %{name: name} = pipeline
+    assert_received {:telemetry, ^name, :closed, _, %{error: %Error{code: :timed_out}}}
   end
 
   test "an unknown topic is reported by name, and keeps no other topic waiting", %{kafka: kafka} do

@@ -9,7 +9,7 @@ defmodule OffBroadwayRustKafka.Checker do
   #   * `I4` a lane emits no more than it was asked for
   #   * `I5` an ack of another epoch changes nothing; nobody commits what is another member's
   #   * `I6` acks twice, or of what was not delivered, change nothing
-  #   * `I7` a member that stops has committed all it handled, and nothing else
+  #   * `I7` a member that says it closed cleanly has committed all it handled, and nothing else
   #   * `I8` what is queued stays within its bounds, `I9` calls return at once (as recorded)
   #   * `I10` a partition is on one lane, and on none when it was given up
   #   * `I11` what has records and demand is served within `:stall`; all is committed at the end
@@ -28,7 +28,6 @@ defmodule OffBroadwayRustKafka.Checker do
     from: :earliest,
     at_end: nil,
     clean_stops: :all,
-    cut_off: [],
     demand: true,
     order: false,
     fencing: true,
@@ -50,7 +49,6 @@ defmodule OffBroadwayRustKafka.Checker do
     * `:from` - where the group began: `:earliest`, `:assigned` (wherever it did), or offsets by place
     * `:at_end` - `:all_committed` when everything produced is to be committed at the end
     * `:clean_stops` - the labels of members whose stages all ended in time, or `:all`
-    * `:cut_off` - the labels of members that stopped without a broker in reach
     * `:demand` - whether to hold lanes to their demand
     * `:order` - whether records of a partition must be handled in order
     * `:fencing` - `false` for brokers that do not fence, as the mock cluster

@@ -34,7 +34,8 @@ defmodule OffBroadwayRustKafka.History do
   @type member :: String.t()
 
   @typedoc """
-  Of a member: `:started`, `:draining`, `:stopped`, `:error` (value: why), `:lane` (a producer
+  Of a member: `:started`, `:draining`, `:closed` (value: why not cleanly, or `nil`), `:stopped`,
+  `:error` (value: why), `:lane` (a producer
   started: its lane), `:down` (a stage went down), `:demanded` (`{lane, count}`).
 
   Of a partition of it: `:assigned` (start), `:revoked`, `:lost` (unacked), `:reset` (`{from, to}`),

@@ -88,7 +88,7 @@ defmodule Soak.Faults.Brokers do
 
   @spec whole_again(World.t(), String.t(), (() -> term())) :: World.t()
   defp whole_again(world, what, fun),
-    do: World.later(world, nil, fn -> heal(fun, @attempts) end, &World.well(&1, what))
+    do: World.later(world, fn -> heal(fun, @attempts) end, &World.well(&1, what))
 
   # That a busy machine has not started a broker in time is nothing that is looked for here.
   @spec heal((() -> term()), pos_integer()) :: :ok

@@ -19,6 +19,8 @@ pub(crate) struct Leaving {
     commit_deadline: Instant,
     deadline: Instant,
     closing: bool,
+    /// What was given back without its last commit confirmed.
+    uncommitted: bool,
 }
 
 // With no broker in reach nothing can be committed; whoever stops us should not wait for that.
@@ -42,6 +44,7 @@ impl Leaving {
             commit_deadline: after(now, timeout / 4 * 3),
             deadline: after(now, timeout),
             closing: false,
+            uncommitted: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Service {
             leaving.shorten(now, UNREACHABLE_TIMEOUT);
         }
         let (since, deadline, closing) = (leaving.since, leaving.deadline, leaving.closing);
+        let uncommitted = leaving.uncommitted;
         let join_deadline = leaving.join_deadline.min(leaving.commit_deadline);
         if !closing {
             if !self.has_flushed(since, now) {
@@ -103,13 +107,20 @@ impl Service {
             }
         }
         if self.client.is_closed() {
-            return Some(Ok(()));
+            return Some(if uncommitted {
+                late("last commit")
+            } else {
+                Ok(())
+            });
         }
-        let late = || {
-            Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT)
-                .map(|code| Error::kafka("leave the group", code))
-        };
-        (now >= deadline).then(|| late().map_or(Ok(()), Err))
+        (now >= deadline).then(|| late("leave the group"))
+    }
+
+    /// Takes note of partitions that are given back on the way out.
+    pub(crate) fn give_back(&mut self, committed: bool) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.uncommitted |= !committed;
+        }
     }
 
     /// Goes on leaving when nobody waits for it any more, and tells nobody.
@@ -122,28 +133,23 @@ impl Service {
                 return;
             }
             while let Some(polled) = self.client.poll(&self.member_queue) {
-                let protocol = self.rebalance.protocol();
                 // Unanswered they would hold it up.
-                let _ = match polled {
-                    Polled::Assign(entries) if !self.is_closing() => {
-                        self.begin_assign(entries);
-                        Ok(())
-                    }
-                    Polled::Assign(_) => self.client.assign(protocol, &Offsets::new([])),
+                match polled {
+                    Polled::Assign(entries) => self.begin_assign(entries),
                     Polled::Revoke(entries) => {
                         let entries = entries.iter();
                         let list = Offsets::new(entries.map(|e| (&*e.topic, e.partition, 0)));
-                        self.client.unassign(protocol, &list)
+                        let _ = self.client.unassign(self.rebalance.protocol(), &list);
                     }
-                    _ => Ok(()),
-                };
+                    _ => {}
+                }
             }
             while self.client.poll(&self.commit_queue).is_some() {}
             let _ = self.kick.recv_timeout(LOOK_AGAIN);
         }
     }
 
-    fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.leaving.as_ref().is_some_and(|leaving| leaving.closing)
     }
 
@@ -163,4 +169,9 @@ impl Service {
         let busy = self.commits.is_busy(&self.shared) && !self.commits.is_refused_since(since);
         !(busy || self.rebalance.is_revoking()) || self.leaving_is_over(now)
     }
+}
+
+fn late(operation: &str) -> Result<(), Error> {
+    let code = Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT);
+    code.map_or(Ok(()), |code| Err(Error::kafka(operation, code)))
 }

@@ -101,7 +101,9 @@ impl Service {
     pub(crate) fn begin_assign(&mut self, entries: Vec<Entry>) {
         self.begin();
         self.rebalance.joining = false;
-        self.rebalance.protocol = self.client.protocol();
+        if !self.is_closing() {
+            self.rebalance.protocol = self.client.protocol();
+        }
         self.brokers_down = false;
         if self.rebalance.protocol == Protocol::Eager {
             self.replace_assignment(&entries);
@@ -305,6 +307,7 @@ impl Service {
 
     /// Ends the partitions' epochs and gives them back.
     fn answer_revoke(&mut self, revoke: &Revoke, lost: bool) {
+        self.give_back(lost || is_committed(revoke));
         let (revoked, queues) = end_epochs(&revoke.partitions);
         let list = Offsets::new(revoked.iter().map(|r| (&*r.topic, r.partition, 0)));
         let protocol = self.rebalance.protocol;

@@ -81,16 +81,15 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
     end
   end
 
-  @doc "I7: what a member that stopped has committed, of what it held until it did."
+  @doc "I7: what a member that closed cleanly has committed, of what it held until it did."
   @spec stopped(State.t(), History.member(), integer()) :: State.t()
   def stopped(state, member, time) do
-    label = History.label(member)
     {own, others} = Enum.split_with(state.closed, fn {track, _} -> track.member == member end)
     state = %{state | closed: others}
 
-    if label in state.options.cut_off,
-      do: state,
-      else: Enum.reduce(own, state, &left(&2, &1, clean?(state, label), time))
+    if member in state.clean,
+      do: Enum.reduce(own, state, &left(&2, &1, clean?(state, History.label(member)), time)),
+      else: state
   end
 
   @spec clean?(State.t(), String.t()) :: boolean()

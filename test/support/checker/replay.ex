@@ -164,6 +164,9 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
     State.end_all(state, &(&1 != member and History.label(&1) == label), time)
   end
 
+  defp step({_time, member, :closed, _, _, nil}, state),
+    do: %{state | clean: MapSet.put(state.clean, member)}
+
   defp step({_time, member, :draining, _, _, _}, state),
     do: %{state | draining: MapSet.put(state.draining, member)}
 

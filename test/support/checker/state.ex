@@ -10,7 +10,13 @@ defmodule OffBroadwayRustKafka.Checker.State do
   @enforce_keys [:options, :unacked]
   defstruct @enforce_keys ++
               [tracks: %{}, places: %{}, clock: %Clock{}, next_id: 0, cause_at: nil] ++
-              [draining: MapSet.new(), closed: [], members: MapSet.new(), groups: MapSet.new()] ++
+              [
+                draining: MapSet.new(),
+                clean: MapSet.new(),
+                closed: [],
+                members: MapSet.new(),
+                groups: MapSet.new()
+              ] ++
               [
                 seen: %{},
                 handled: %{},

@@ -84,7 +84,11 @@ defmodule OffBroadwayRustKafka.History.MadeUp do
 
   @spec stopped(History.member()) :: [step()]
   def stopped(member \\ @member),
-    do: [{member, :draining, nil, nil, 0}, {member, :stopped, nil, nil, :shutdown}]
+    do: [
+      {member, :draining, nil, nil, 0},
+      {member, :closed, nil, nil, nil},
+      {member, :stopped, nil, nil, :shutdown}
+    ]
 
   @spec assigned(integer(), integer(), keyword()) :: step()
   def assigned(epoch, start, options \\ []), do: of(options, :assigned, epoch, start)

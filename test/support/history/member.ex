@@ -112,6 +112,9 @@ defmodule OffBroadwayRustKafka.History.Member do
   defp told(:reset, %{from_offset: from, to_offset: to}, metadata, member),
     do: write(member, :reset, {metadata.topic, metadata.partition}, nil, {from, to})
 
+  defp told(:closed, _, %{error: error}, member),
+    do: write(member, :closed, nil, nil, error && error.code)
+
   defp told(:error, _, %{error: error}, member), do: write(member, :error, nil, nil, error.code)
 
   # What a later version tells of partitions.
