@@ -36,14 +36,25 @@ defmodule Bench.Bars do
     broadway = broadway(results, :tuned)
 
     [
-      at_least("1. `max_demand: 100`: records/s to the best tuned peer's", 5.0, fn ->
-        ours(results, :tuned, "rate") / peer_rate
+      "1. `max_demand: 100`: records/s to the best tuned peer's"
+      |> at_least(5.0, fn -> ours(results, :tuned, "rate") / peer_rate end)
+      |> beside("librdkafka and Broadway by turns, with nothing between them", fn ->
+        by_turns(results, :tuned) / peer_rate
       end),
       at_most("1. – CPU of a record to the best tuned peer's", 1 / 3, fn -> cpu / peer_cpu end),
-      at_most("1. – CPU of a record to raw librdkafka's and Broadway's together", 1.10, fn ->
-        cpu / (raw + broadway)
+      "1. – CPU of a record to raw librdkafka's and Broadway's together"
+      |> at_most(1.10, fn -> cpu / (raw + broadway) end)
+      |> beside("with Broadway's messages as full as ours", fn ->
+        cpu / (raw + broadway(results, :full))
       end)
     ]
+  end
+
+  # No connector can be faster, as each record has to go through both.
+  @spec by_turns(Measure.results(), atom()) :: float()
+  defp by_turns(results, id) do
+    raw = Medians.figure(results, @small, Raw, :defaults, "rate")
+    1 / (1 / raw + 1 / Medians.figure(results, @small, BroadwayAlone, id, "rate"))
   end
 
   @spec defaults(Measure.results()) :: [bar()]
@@ -51,8 +62,10 @@ defmodule Bench.Bars do
     peer_rate = Medians.best_peer(results, @small, :defaults, "rate", &Enum.max/1)
 
     [
-      at_least("2. Defaults: records/s to the best peer's", 4.0, fn ->
-        ours(results, :defaults, "rate") / peer_rate
+      "2. Defaults: records/s to the best peer's"
+      |> at_least(4.0, fn -> ours(results, :defaults, "rate") / peer_rate end)
+      |> beside("librdkafka and Broadway by turns, with nothing between them", fn ->
+        by_turns(results, :defaults) / peer_rate
       end),
       at_least(
         "2. – CPU efficiency to our own at `max_demand: 100`, without what Broadway's costs more",

@@ -11,7 +11,11 @@ defmodule Bench.Connectors.BroadwayAlone do
   def title, do: "Broadway alone"
 
   @impl Connector
-  def variants, do: Variant.all("max_demand 100")
+  def variants do
+    full = %Variant{id: :full, title: "max_demand 100, messages with all that ours carry"}
+    full = %{full | producer: [messages: :full], processors: [max_demand: 100]}
+    Variant.all("max_demand 100") ++ [full]
+  end
 
   @impl Connector
   def versions, do: [{"Broadway", Bench.Machine.broadway()}]
@@ -35,7 +39,7 @@ defmodule Bench.Connectors.BroadwayAlone do
 
   @impl Pipeline
   def options(job) do
-    module = {Memory, partitions: job.partitions, bytes: job.bytes}
+    module = {Memory, [partitions: job.partitions, bytes: job.bytes] ++ job.variant.producer}
 
     stages =
       for {kind, [{name, options}]} <- Variant.stages(job.variant),
