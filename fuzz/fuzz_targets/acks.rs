@@ -2,7 +2,7 @@
 //! everything else that befalls a slot. What they do is what they do to plain sets.
 #![no_main]
 
-use consumer::{AckId, Consumer};
+use consumer::{AckId, AckRange, Consumer};
 use delivery::{Ack, Cursor};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -18,6 +18,8 @@ const SLOTS: u8 = 3;
 enum Step {
     /// One call of the NIF.
     Acks(Vec<Acked>),
+    /// One call too.
+    Ranges(Vec<Ranged>),
     Assign {
         slot: u8,
         start: i64,
@@ -72,6 +74,24 @@ enum Acked {
     },
 }
 
+#[derive(Arbitrary, Debug)]
+enum Ranged {
+    /// From one in flight, counted from the oldest, to so many after it, and as far to each side.
+    InFlight {
+        slot: u8,
+        epochs: i8,
+        skip: u8,
+        count: u8,
+        beyond: i8,
+    },
+    Any {
+        slot: u32,
+        epoch: u32,
+        first: i64,
+        last: i64,
+    },
+}
+
 /// A slot as it should be.
 #[derive(Default)]
 struct Slot {
@@ -94,6 +114,15 @@ impl Slot {
         let acked = model.is_some_and(|model| model.ack(offset) == Ack::Acked);
         self.acked += u64::from(acked);
         acked
+    }
+
+    fn ack_range(&mut self, epoch: u32, first: i64, last: i64) -> bool {
+        let model = self.assigned.as_ref().filter(|_| first <= last);
+        let unacked = model.map(|model| model.unacked.range(first..=last).copied().collect());
+        let unacked: Vec<i64> = unacked.unwrap_or_default();
+        unacked
+            .into_iter()
+            .fold(false, |acked, offset| self.ack(epoch, offset) || acked)
     }
 
     fn to_commit(&self) -> Option<i64> {
@@ -129,6 +158,7 @@ impl Run {
     fn step(&mut self, step: Step) {
         match step {
             Step::Acks(acked) => self.ack(acked),
+            Step::Ranges(ranged) => self.ack_ranges(ranged),
             Step::Assign {
                 slot,
                 start,
@@ -184,6 +214,47 @@ impl Run {
                 continue;
             };
             self.commit_wanted |= slot.ack(epoch, offset) && slot.to_commit().is_some();
+        }
+    }
+
+    fn ack_ranges(&mut self, ranged: Vec<Ranged>) {
+        let ranges: Vec<AckRange> = ranged.into_iter().map(|it| self.range(it)).collect();
+        self.consumer.ack_ranges(ranges.iter().copied(), |_| {});
+        for (slot, epoch, first, last) in ranges {
+            let Some(slot) = self.slots.get_mut(slot as usize) else {
+                continue;
+            };
+            self.commit_wanted |= slot.ack_range(epoch, first, last) && slot.to_commit().is_some();
+        }
+    }
+
+    fn range(&mut self, ranged: Ranged) -> AckRange {
+        match ranged {
+            Ranged::InFlight {
+                slot,
+                epochs,
+                skip,
+                count,
+                beyond,
+            } => {
+                let at = self.slot(slot);
+                let epoch = at.epoch.wrapping_add_signed(epochs.into());
+                let unacked = at.assigned.iter().flat_map(|it| &it.unacked).copied();
+                let mut some = unacked.skip(skip.into()).take(usize::from(count) + 1);
+                let first = some.next().unwrap_or(0);
+                let last = some.last().unwrap_or(first);
+                let (first, last) = (
+                    first.saturating_sub(beyond.into()),
+                    last.saturating_add(beyond.into()),
+                );
+                ((slot % SLOTS).into(), epoch, first, last)
+            }
+            Ranged::Any {
+                slot,
+                epoch,
+                first,
+                last,
+            } => (slot, epoch, first, last),
         }
     }
 
