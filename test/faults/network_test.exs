@@ -26,6 +26,11 @@ defmodule OffBroadwayRustKafka.NetworkTest do
   # By default it is the thirty seconds of our socket.timeout.ms, below the session timeout of 45.
   @default_ms 40_000
 
+  # A group with members waits for one that it knows and that is gone as long as its session: 45 seconds.
+  @late_ms 300
+  @moments 16
+  @next_ms 5_000
+
   # Connections that have to be reset for a test to be worth it.
   @resets 5
 
@@ -95,6 +100,45 @@ defmodule OffBroadwayRustKafka.NetworkTest do
     ends = Source.stop(source)
     await_committed(kafka, pipeline.group, ends, 60_000)
     stop(pipeline)
+  end
+
+  test "a stop at any moment of a slow start keeps nobody waiting for its session", context do
+    %{kafka: kafka} = context
+    topic = create_topic(kafka, @partitions, replication: 3)
+    quick = [producer: [config: ["heartbeat.interval.ms": 300]]]
+    elders = for _ <- 1..@moments, do: TestPipeline.start(kafka, [topic], quick)
+    for elder <- elders, do: await_assigned(elder, @partitions)
+    {behind, proxies} = Brokers.proxied()
+    for {_id, proxy} <- proxies, do: Proxy.late_answers(proxy, @late_ms)
+    from = now()
+    await_assigned(TestPipeline.start(behind, [topic]), @partitions)
+    start_ms = now() - from
+    firsts = for %{group: group} <- elders, do: TestPipeline.start(behind, [topic], group: group)
+
+    stops =
+      for %{name: name} <- firsts do
+        pass(div(start_ms, @moments))
+        Task.async(fn -> Broadway.stop(name) end)
+      end
+
+    Task.await_many(stops, 60_000)
+    for {_id, proxy} <- proxies, do: Proxy.restore(proxy)
+
+    waits =
+      for elder <- elders do
+        from = now()
+        second = TestPipeline.start(kafka, [topic], [group: elder.group] ++ quick)
+        await_assigned(second, div(@partitions, 2))
+        stop(second)
+        stop(elder)
+        now() - from
+      end
+
+    IO.puts(
+      "  stopped in a start of #{start_ms} ms: the next members were in after #{inspect(waits)}"
+    )
+
+    assert Enum.max(waits) < @next_ms
   end
 
   defp options(history, config) do

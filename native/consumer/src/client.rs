@@ -12,10 +12,10 @@ use crate::code::Code;
 use crate::conf::Conf;
 use crate::error::Error;
 use crate::event::Event;
-use crate::heartbeat::Heartbeats;
 use crate::offsets::Offsets;
 use crate::polled::{self, Polled};
 use crate::queue::Queue;
+use crate::requests::Requests;
 use crate::text::{c_text, text};
 
 /// Owns a consumer instance. Dropping it waits for librdkafka's threads: only on a thread of
@@ -23,7 +23,7 @@ use crate::text::{c_text, text};
 pub(crate) struct Client {
     raw: NonNull<rd::rd_kafka_t>,
     // Called by librdkafka until the instance is destroyed.
-    heartbeats: Box<Heartbeats>,
+    requests: Box<Requests>,
 }
 
 // SAFETY: librdkafka's client handle is thread-safe.
@@ -48,11 +48,11 @@ impl Client {
     /// Creates the instance, with its log in the member's queue.
     pub(crate) fn new(conf: Conf) -> Result<Client, Error> {
         let mut text = [0 as c_char; 512];
-        let heartbeats = Box::<Heartbeats>::default();
+        let requests = Box::<Requests>::default();
         // SAFETY: the configuration is live; rd_kafka_new owns it when it succeeds. The box is kept
         // as long as the instance.
         let raw = unsafe {
-            heartbeats.watch(conf.ptr());
+            requests.watch(conf.ptr());
             rd::rd_kafka_conf_set_events(conf.ptr(), EVENTS);
             rd::rd_kafka_new(
                 RDKafkaType::RD_KAFKA_CONSUMER,
@@ -67,7 +67,7 @@ impl Client {
             });
         };
         conf.release();
-        let client = Client { raw, heartbeats };
+        let client = Client { raw, requests };
         // SAFETY: the instance is live; null means the main queue, which is then forwarded to
         // the consumer queue.
         unsafe {
@@ -130,8 +130,12 @@ impl Client {
         }
     }
 
-    /// Whether the group knows the member. Not to be called when it may have left.
+    /// Whether the group knows the member, or is about to. Not to be called when it may have left.
     pub(crate) fn has_joined(&self) -> bool {
+        // One that goes before it is told its id cannot leave, and the others would wait for it.
+        if self.requests.is_joining() {
+            return true;
+        }
         // SAFETY: the instance is live; the answer is null or a NUL-terminated string that is ours.
         unsafe {
             let id = rd::rd_kafka_memberid(self.ptr());
@@ -224,7 +228,7 @@ impl Client {
 
     /// What this crate has to say of its own accord.
     pub(crate) fn told(&self) -> Option<Event> {
-        self.heartbeats.told()
+        self.requests.told()
     }
 
     /// The next event that waits in the queue.

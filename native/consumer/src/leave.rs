@@ -15,7 +15,8 @@ use crate::service::Service;
 /// A member on its way out.
 pub(crate) struct Leaving {
     since: Instant,
-    join_deadline: Instant,
+    /// Until when a join is waited for, and then, until when commits are.
+    next_deadline: Instant,
     commit_deadline: Instant,
     deadline: Instant,
     closing: bool,
@@ -37,11 +38,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Leaving {
     fn new(now: Instant, timeout: Duration) -> Leaving {
+        // The commit may take three quarters; the rest is for leaving.
+        let commit_deadline = after(now, timeout / 4 * 3);
         Leaving {
             since: now,
-            join_deadline: after(now, JOIN_TIMEOUT),
-            // The commit may take three quarters; the rest is for leaving.
-            commit_deadline: after(now, timeout / 4 * 3),
+            next_deadline: after(now, JOIN_TIMEOUT).min(commit_deadline),
+            commit_deadline,
             deadline: after(now, timeout),
             closing: false,
             uncommitted: false,
@@ -51,6 +53,7 @@ impl Leaving {
     fn shorten(&mut self, now: Instant, timeout: Duration) {
         let shorter = Leaving::new(now, timeout);
         self.commit_deadline = self.commit_deadline.min(shorter.commit_deadline);
+        self.next_deadline = self.next_deadline.min(self.commit_deadline);
         self.deadline = self.deadline.min(shorter.deadline);
     }
 
@@ -58,7 +61,7 @@ impl Leaving {
         if self.closing {
             self.deadline
         } else {
-            self.commit_deadline
+            self.next_deadline
         }
     }
 }
@@ -94,13 +97,16 @@ impl Service {
         }
         let (since, deadline, closing) = (leaving.since, leaving.deadline, leaving.closing);
         let uncommitted = leaving.uncommitted;
-        let join_deadline = leaving.join_deadline.min(leaving.commit_deadline);
+        let is_due = now >= leaving.next_deadline;
+        if is_due {
+            leaving.next_deadline = leaving.commit_deadline;
+        }
         if !closing {
             if !self.has_flushed(since, now) {
                 return None;
             }
             if self.is_joining() {
-                return (now >= join_deadline).then_some(Ok(()));
+                return is_due.then_some(Ok(()));
             }
             if let Err(error) = self.close() {
                 return Some(Err(error));

@@ -35,6 +35,7 @@ mod queue;
 mod rebalance;
 mod redelivery;
 mod reposition;
+mod requests;
 mod service;
 mod shared;
 mod stall;
