@@ -55,7 +55,7 @@ defmodule OffBroadwayRustKafka.Native do
 
   @type headers :: [{String.t(), binary() | nil}]
 
-  @type record :: OffBroadwayRustKafka.Record.t()
+  @type record :: OffBroadwayRustKafka.Record.in_chunk()
 
   @type run :: {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), [record()]}
 
