@@ -215,9 +215,10 @@ defmodule OffBroadwayRustKafka.Native do
           client(),
           group :: String.t(),
           [{topic :: String.t(), partition :: non_neg_integer(), offset()}],
+          metadata :: String.t(),
           timeout_ms :: non_neg_integer()
         ) :: :ok | {:error, error()}
-  def client_commit(_client, _group, _offsets, _timeout_ms), do: not_loaded()
+  def client_commit(_client, _group, _offsets, _metadata, _timeout_ms), do: not_loaded()
 
   @spec client_watermarks(
           client(),
