@@ -11,7 +11,8 @@ defmodule OffBroadwayRustKafka.OtherClientsTest do
   # Once the group has no member any more, as the brokers see it.
   defp commit(kafka, group, offsets, metadata) do
     await(15_000, fn ->
-      with {:error, error} <- TestClient.commit(client(kafka), group, offsets, metadata: metadata),
+      with {:error, error} <-
+             TestClient.commit(client(kafka), group, offsets, metadata: metadata),
            do: {:not_yet, Exception.message(error)}
     end)
   end
