@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
   # The options of broadway_kafka, 0.4 to 0.7. Those with the same name and meaning here are not named.
 
   alias OffBroadwayRustKafka.Migration.{
-    Nested,
+    Given,
     Rebalance,
     Sasl,
     Security,
@@ -46,24 +46,15 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
 
   @spec translate(Translation.t()) :: Translation.t()
   def translate(translation) do
-    translation = Enum.reduce(@without_meaning, translation, &without_meaning/2)
-
     translation
+    |> Given.without_meaning(@without_meaning)
     |> begin_offset()
     |> commits()
-    |> Nested.reduce(:group_config, &group/3)
+    |> Given.reduce(:group_config, &group/3)
     |> Rebalance.fit_poll_interval()
-    |> Nested.reduce(:fetch_config, &fetch/3)
-    |> Nested.reduce(:client_config, &client/3)
+    |> Given.reduce(:fetch_config, &fetch/3)
+    |> Given.reduce(:client_config, &client/3)
     |> Security.put_protocol()
-  end
-
-  @spec without_meaning({atom(), String.t()}, Translation.t()) :: Translation.t()
-  defp without_meaning({key, why}, translation) do
-    case Translation.pop(translation, key) do
-      {:error, translation} -> translation
-      {{:ok, _}, translation} -> Translation.note(translation, inspect(key), why)
-    end
   end
 
   @spec begin_offset(Translation.t()) :: Translation.t()
@@ -83,7 +74,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
         )
 
       {{:ok, other}, _} ->
-        Nested.invalid(other, ":assigned", ":begin_offset")
+        Given.invalid(other, ":assigned", ":begin_offset")
     end
   end
 
@@ -107,7 +98,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
         own_interval(translation)
 
       {:ok, other} ->
-        Nested.invalid(other, "true or false", ":offset_commit_on_ack")
+        Given.invalid(other, "true or false", ":offset_commit_on_ack")
 
       :error ->
         note_interval(translation, interval)
@@ -119,7 +110,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
     with true <- is_list(group) and Keyword.keyword?(group),
          {:ok, seconds} <- Keyword.fetch(group, :offset_commit_interval_seconds) do
       from = ":offset_commit_interval_seconds of :group_config"
-      Nested.integer(seconds, 1..@max_seconds, from)
+      Given.integer(seconds, 1..@max_seconds, from)
     else
       _ -> nil
     end
@@ -151,7 +142,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
 
   defp group(:group_instance_id, value, translation) do
     from = ":group_instance_id of :group_config"
-    Translation.put(translation, :instance_id, Nested.string(value, from), from)
+    Translation.put(translation, :instance_id, Given.string(value, from), from)
   end
 
   defp group(key, value, translation) do
@@ -176,8 +167,8 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
     from = "#{inspect(key)} of :fetch_config"
 
     case @fetch do
-      %{^key => rule} -> Nested.number(translation, value, rule, from)
-      _ -> unknown(from, "librdkafka's property of that kind in :config")
+      %{^key => rule} -> Given.number(translation, value, rule, from)
+      _ -> Given.unknown(from)
     end
   end
 
@@ -185,18 +176,13 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
   defp client(:client_id_prefix, prefix, translation) do
     from = ":client_id_prefix of :client_config"
     prefix = if is_atom(prefix) and prefix != nil, do: Atom.to_string(prefix), else: prefix
-
-    Translation.put_property(
-      translation,
-      "client.id",
-      Nested.string(prefix, from) <> @client_id,
-      from
-    )
+    client_id = Given.string(prefix, from) <> @client_id
+    Translation.put_property(translation, "client.id", client_id, from)
   end
 
   defp client(:connect_timeout, value, translation) do
     from = ":connect_timeout of :client_config"
-    value = Nested.integer(value, 1..2_147_483_647, from)
+    value = Given.integer(value, 1..2_147_483_647, from)
     property = "socket.connection.setup.timeout.ms"
 
     if value < @least_connect_ms do
@@ -209,17 +195,12 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
   end
 
   defp client(:request_timeout, value, translation),
-    do: Nested.number(translation, value, @request_timeout, ":request_timeout of :client_config")
+    do: Given.number(translation, value, @request_timeout, ":request_timeout of :client_config")
 
   defp client(:allow_topic_auto_creation, value, translation) do
     from = ":allow_topic_auto_creation of :client_config"
-
-    Translation.put_property(
-      translation,
-      "allow.auto.create.topics",
-      Nested.boolean(value, from),
-      from
-    )
+    value = Given.boolean(value, from)
+    Translation.put_property(translation, "allow.auto.create.topics", value, from)
   end
 
   defp client(:query_api_versions, true, translation), do: translation
@@ -242,13 +223,5 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
     do: Sasl.translate(translation, sasl, ":sasl of :client_config")
 
   defp client(key, _value, _translation),
-    do:
-      unknown(
-        "#{inspect(key)} of :client_config",
-        "librdkafka's property of that kind in :config"
-      )
-
-  @spec unknown(String.t(), String.t()) :: no_return()
-  defp unknown(from, instead),
-    do: Translation.refuse("unknown option #{from}: remove it, or use #{instead}")
+    do: Given.unknown("#{inspect(key)} of :client_config")
 end

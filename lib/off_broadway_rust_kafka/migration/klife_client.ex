@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
   # Klife keeps hosts, TLS and SASL in the configuration of an application, under a client's name. It
   # is read there, whether Klife is there or not.
 
-  alias OffBroadwayRustKafka.Migration.{Nested, Sasl, Security, Sockets, Ssl, Translation}
+  alias OffBroadwayRustKafka.Migration.{Given, Sasl, Security, Sockets, Ssl, Translation}
 
   # What Klife needs for itself, whatever else is set.
   @of_klife [:inet_backend, :active]
@@ -12,9 +12,9 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
   @sockets ~w(keepalive nodelay recbuf sndbuf buffer send_timeout send_timeout_close delay_send linger
               reuseaddr)a
 
-  @without_meaning %{
-    connection_count: "has no meaning here: librdkafka has a connection to each broker"
-  }
+  @request_timeout {"socket.timeout.ms", 1, 10..300_000}
+
+  @one_connection "has no meaning here: librdkafka has a connection to each broker"
 
   @spec translate(Translation.t()) :: Translation.t()
   def translate(translation) do
@@ -38,14 +38,10 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
 
   @spec of_group(term()) :: term()
   defp of_group(group) do
-    if not (is_atom(group) and Code.ensure_loaded?(group) and
-              function_exported?(group, :klife_client, 0)),
-       do:
-         Nested.invalid(
-           group,
-           "a module that uses Klife.Consumer.ConsumerGroup",
-           ":consumer_group"
-         )
+    if not klife_group?(group) do
+      expected = "a module that uses Klife.Consumer.ConsumerGroup"
+      Given.invalid(group, expected, ":consumer_group")
+    end
 
     if function_exported?(group, :handle_consumer_start, 3) or
          function_exported?(group, :handle_consumer_stop, 4) do
@@ -59,19 +55,21 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
     group.klife_client()
   end
 
+  @spec klife_group?(term()) :: boolean()
+  defp klife_group?(group) do
+    is_atom(group) and Code.ensure_loaded?(group) and function_exported?(group, :klife_client, 0)
+  end
+
   # Who gives the hosts here gives the rest of the connection too.
   @spec connection(Translation.t(), term(), from :: String.t()) :: Translation.t()
   defp connection(%{options: options} = translation, client, from) do
     if Keyword.has_key?(options, :hosts) do
-      Translation.note(
-        translation,
-        from,
-        "is not read beside :hosts: give TLS and SASL in :config"
-      )
+      text = "is not read beside :hosts: give TLS and SASL in :config"
+      Translation.note(translation, from, text)
     else
       client
       |> configured(from)
-      |> Nested.keyword("the :connection of #{inspect(client)}")
+      |> Given.keyword("the :connection of #{inspect(client)}")
       |> put(translation, "of #{inspect(client)}")
     end
   end
@@ -97,42 +95,35 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
     end
   end
 
-  defp configured(client, from), do: Nested.invalid(client, "a Klife client", from)
+  defp configured(client, from), do: Given.invalid(client, "a Klife client", from)
 
   @spec put(keyword(), Translation.t(), of :: String.t()) :: Translation.t()
   defp put(connection, translation, of) do
-    hosts = connection[:bootstrap_servers] || []
+    connect = Given.list(connection[:connect_opts] || [], ":connect_opts #{of}")
+    {sockets, ssl} = connect |> Enum.reject(&of_klife?/1) |> Enum.split_with(&socket?/1)
+    translation = Translation.put(translation, :hosts, connection[:bootstrap_servers], ":client")
 
-    {sockets, ssl} =
-      (connection[:connect_opts] || [])
-      |> Enum.reject(&(is_tuple(&1) and elem(&1, 0) in @of_klife))
-      |> Enum.split_with(&socket?/1)
-
-    connection
-    |> Keyword.drop([:bootstrap_servers, :ssl, :connect_opts])
-    |> Enum.reduce(Translation.put(translation, :hosts, hosts, ":client"), fn {key, value},
-                                                                              translation ->
-      option(key, value, translation, "#{inspect(key)} #{of}")
-    end)
+    Keyword.drop(connection, [:bootstrap_servers, :ssl, :connect_opts])
+    |> Enum.reduce(translation, &option(&1, &2, of))
     |> Sockets.translate(sockets, ":connect_opts #{of}")
     |> ssl(connection[:ssl], ssl, of)
   end
 
-  @spec option(atom(), term(), Translation.t(), from :: String.t()) :: Translation.t()
-  defp option(:sasl_opts, sasl, translation, from), do: sasl(translation, sasl, from)
+  @spec option({atom(), term()}, Translation.t(), of :: String.t()) :: Translation.t()
+  defp option({key, value}, translation, of) do
+    from = "#{inspect(key)} #{of}"
 
-  defp option(:socket_opts, options, translation, from),
-    do: Sockets.translate(translation, options, from)
-
-  defp option(:default_request_timeout_ms, value, translation, from),
-    do: Nested.number(translation, value, {"socket.timeout.ms", 1, 10..300_000}, from)
-
-  defp option(key, _value, translation, from) do
-    case @without_meaning do
-      %{^key => why} -> Translation.note(translation, from, why)
+    case key do
+      :sasl_opts -> sasl(translation, value, from)
+      :socket_opts -> Sockets.translate(translation, value, from)
+      :default_request_timeout_ms -> Given.number(translation, value, @request_timeout, from)
+      :connection_count -> Translation.note(translation, from, @one_connection)
       _ -> Translation.refuse("unknown option #{from}: give :hosts, and TLS and SASL in :config")
     end
   end
+
+  @spec of_klife?(term()) :: boolean()
+  defp of_klife?(option), do: match?({key, _} when key in @of_klife, option)
 
   @spec socket?(term()) :: boolean()
   defp socket?({key, _value}), do: key in @sockets
@@ -156,9 +147,9 @@ defmodule OffBroadwayRustKafka.Migration.KlifeClient do
   defp sasl(translation, [], _from), do: translation
 
   defp sasl(translation, options, from) do
-    options = Nested.keyword(options, from)
-    mechanism = Nested.string(options[:mechanism], ":mechanism in #{from}")
-    credentials = Nested.keyword(options[:mechanism_opts] || [], ":mechanism_opts in #{from}")
+    options = Given.keyword(options, from)
+    mechanism = Given.string(options[:mechanism], ":mechanism in #{from}")
+    credentials = Given.keyword(options[:mechanism_opts] || [], ":mechanism_opts in #{from}")
     username = Sasl.name(credentials[:username], from)
     Sasl.put(translation, mechanism, username, Sasl.secret(credentials[:password], from), from)
   end

@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.Migration.Rebalance do
   # Timeouts of membership. How long a group waits for a member that gives partitions up is, on the
   # wire, librdkafka's `max.poll.interval.ms`; here it also bounds the drain.
 
-  alias OffBroadwayRustKafka.Migration.{Nested, Translation}
+  alias OffBroadwayRustKafka.Migration.{Given, Translation}
 
   @poll_interval "max.poll.interval.ms"
   @session "session.timeout.ms"
@@ -19,7 +19,7 @@ defmodule OffBroadwayRustKafka.Migration.Rebalance do
 
   @spec group(atom(), term(), Translation.t(), from :: String.t()) :: Translation.t()
   def group(:rebalance_timeout_seconds, value, translation, from) do
-    seconds = Nested.integer(value, 1..86_400, from)
+    seconds = Given.integer(value, 1..86_400, from)
     timeout(translation, seconds * 1_000, from)
   end
 
@@ -27,12 +27,10 @@ defmodule OffBroadwayRustKafka.Migration.Rebalance do
     case @set_by_broker do
       %{^key => rule} ->
         refuse_by_protocol(translation, from)
-        Nested.number(translation, value, rule, from)
+        Given.number(translation, value, rule, from)
 
       _ ->
-        Translation.refuse(
-          "unknown option #{from}: remove it, or use librdkafka's property of that kind in :config"
-        )
+        Given.unknown(from)
     end
   end
 

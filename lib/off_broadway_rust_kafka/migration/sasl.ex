@@ -3,7 +3,7 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
   # brod's shapes of SASL credentials. A password may be in a file, or come from a function: it is
   # read when the member starts, and again when it starts anew.
 
-  alias OffBroadwayRustKafka.Migration.{Nested, Security, Translation}
+  alias OffBroadwayRustKafka.Migration.{Given, Security, Translation}
   alias OffBroadwayRustKafka.Properties
 
   @mechanisms %{
@@ -44,7 +44,7 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
   end
 
   def translate(translation, {mechanism, path}, from) when is_map_key(@mechanisms, mechanism) do
-    path = Nested.string(path, "the file in #{from}")
+    path = Given.string(path, "the file in #{from}")
 
     with {:error, message} <- read(path), do: Translation.refuse("#{from}: #{message}")
     username = fn -> elem(read!(path), 0) end
@@ -68,9 +68,9 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
 
   @spec name(term(), from :: String.t()) :: String.t()
   def name(username, from) do
-    case Nested.text(username) do
+    case Given.text(username) do
       {:ok, name} -> name
-      :error -> Nested.invalid(username, "a string", "the username in #{from}")
+      :error -> Given.invalid(username, "a string", "the username in #{from}")
     end
   end
 
@@ -82,7 +82,7 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
       is_binary(password) and String.valid?(password) and not String.contains?(password, <<0>>) ->
         password
 
-      match?({:ok, _}, Nested.text(password)) ->
+      match?({:ok, _}, Given.text(password)) ->
         to_string(password)
 
       true ->

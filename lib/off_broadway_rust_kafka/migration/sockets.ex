@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.Migration.Sockets do
   @moduledoc false
   # `gen_tcp` options of a connection. The sockets are librdkafka's own.
 
-  alias OffBroadwayRustKafka.Migration.{Nested, Translation}
+  alias OffBroadwayRustKafka.Migration.{Given, Translation}
 
   @family "broker.address.family"
 
@@ -14,10 +14,9 @@ defmodule OffBroadwayRustKafka.Migration.Sockets do
 
   @spec translate(Translation.t(), term(), from :: String.t()) :: Translation.t()
   def translate(translation, options, from) do
-    if not is_list(options) or List.improper?(options),
-      do: Nested.invalid(options, "a list of socket options", from)
-
-    Enum.reduce(options, translation, &option(&1, &2, from))
+    options
+    |> Given.list(from)
+    |> Enum.reduce(translation, &option(&1, &2, from))
   end
 
   @spec option(term(), Translation.t(), from :: String.t()) :: Translation.t()

@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
   @moduledoc false
   # Options of Erlang's ssl to librdkafka's TLS, which is OpenSSL's.
 
-  alias OffBroadwayRustKafka.Migration.{Nested, Pem, Sasl, Security, Translation}
+  alias OffBroadwayRustKafka.Migration.{Given, Pem, Sasl, Security, Translation}
 
   @verify "enable.ssl.certificate.verification"
   @identify "ssl.endpoint.identification.algorithm"
@@ -52,51 +52,43 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
     |> Security.by(:ssl, from)
     |> Translation.note(
       :warning,
-      "#{from}",
+      from,
       "verifies the brokers' certificates and host names here, which it did not do in brod: give " <>
         ":cacertfile where the system does not know their issuer, or verify: :verify_none"
     )
   end
 
   def translate(translation, options, from) do
-    options = options |> Nested.keyword(from) |> one_of_certs_keys(from) |> with_key()
+    options = options |> Given.keyword(from) |> one_of_certs_keys(from) |> with_key()
 
-    options
-    |> Enum.reduce(Security.by(translation, :ssl, from), fn {key, value}, translation ->
-      option(key, value, translation, "#{inspect(key)} of #{from}")
-    end)
+    for {key, value} <- options, reduce: Security.by(translation, :ssl, from) do
+      translation -> option(key, value, translation, "#{inspect(key)} of #{from}")
+    end
   end
 
   @spec option(atom(), term(), Translation.t(), from :: String.t()) :: Translation.t()
   defp option(key, path, translation, from) when is_map_key(@files, key),
-    do: Translation.put_property(translation, @files[key], Nested.string(path, from), from)
+    do: Translation.put_property(translation, @files[key], Given.string(path, from), from)
 
-  defp option(:cacerts, certificates, translation, from),
-    do:
-      Translation.put_property(
-        translation,
-        "ssl.ca.pem",
-        Pem.certificates(certificates, from),
-        from
-      )
+  defp option(:cacerts, certificates, translation, from) do
+    pem = Pem.certificates(certificates, from)
+    Translation.put_property(translation, "ssl.ca.pem", pem, from)
+  end
 
-  defp option(:cert, chain, translation, from),
-    do:
-      Translation.put_property(
-        translation,
-        "ssl.certificate.pem",
-        Pem.certificates(chain, from),
-        from
-      )
+  defp option(:cert, chain, translation, from) do
+    pem = Pem.certificates(chain, from)
+    Translation.put_property(translation, "ssl.certificate.pem", pem, from)
+  end
 
   defp option(:key, key, translation, from) do
     pem = Pem.key(key, from)
     Translation.put_property(translation, "ssl.key.pem", fn -> pem end, from)
   end
 
-  defp option(:password, password, translation, from),
-    do:
-      Translation.put_property(translation, "ssl.key.password", Sasl.secret(password, from), from)
+  defp option(:password, password, translation, from) do
+    secret = Sasl.secret(password, from)
+    Translation.put_property(translation, "ssl.key.password", secret, from)
+  end
 
   defp option(:verify, :verify_peer, translation, from),
     do: Translation.put_property(translation, @verify, true, from)
@@ -105,13 +97,18 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
     do: Translation.put_property(translation, @verify, false, from)
 
   defp option(:verify, other, _translation, from),
-    do: Nested.invalid(other, ":verify_peer or :verify_none", from)
+    do: Given.invalid(other, ":verify_peer or :verify_none", from)
 
-  defp option(:server_name_indication, name, translation, from),
-    do: server_name(to_string(name), translation, from)
+  defp option(:server_name_indication, none, translation, _from) when none in ["", []],
+    do: translation
+
+  defp option(:server_name_indication, name, translation, from) do
+    name = if is_atom(name), do: Atom.to_string(name), else: name
+    server_name(Given.string(name, from), translation, from)
+  end
 
   defp option(:customize_hostname_check, check, translation, from) do
-    if Keyword.keys(Nested.keyword(check, from)) == [:match_fun] do
+    if Keyword.keys(Given.keyword(check, from)) == [:match_fun] do
       Translation.note(
         translation,
         from,
@@ -145,16 +142,12 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
 
   # brod's words. librdkafka sends the host it connects to, always.
   @spec server_name(String.t(), Translation.t(), String.t()) :: Translation.t()
-  defp server_name(auto, translation, _from) when auto in ["", "auto", "undefined"],
-    do: translation
+  defp server_name(auto, translation, _from) when auto in ["auto", "undefined"], do: translation
 
   defp server_name(none, translation, from) when none in ["none", "disable"] do
     translation
     |> Translation.put_property(@identify, "none", from)
-    |> Translation.note(
-      from,
-      "is sent all the same, but no host name is compared with certificates"
-    )
+    |> Translation.note(from, "is sent all the same, but compared with no certificate")
   end
 
   defp server_name(name, _translation, from) do
@@ -169,19 +162,19 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
     expected = "a string, or a list of strings, of OpenSSL's names"
 
     cond do
-      match?({:ok, _}, Nested.text(ciphers)) ->
+      match?({:ok, _}, Given.text(ciphers)) ->
         to_string(ciphers)
 
       is_list(ciphers) and ciphers != [] and not List.improper?(ciphers) ->
         Enum.map_join(ciphers, ":", fn cipher ->
-          case Nested.text(cipher) do
+          case Given.text(cipher) do
             {:ok, name} -> name
-            :error -> Nested.invalid(cipher, expected, from)
+            :error -> Given.invalid(cipher, expected, from)
           end
         end)
 
       true ->
-        Nested.invalid(ciphers, expected, from)
+        Given.invalid(ciphers, expected, from)
     end
   end
 

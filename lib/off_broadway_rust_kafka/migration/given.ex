@@ -1,11 +1,22 @@
-defmodule OffBroadwayRustKafka.Migration.Nested do
+defmodule OffBroadwayRustKafka.Migration.Given do
   @moduledoc false
-  # Options within options: what is common to reading them.
+  # Reading what was given: options within options, and values of the kinds that there are.
 
   alias OffBroadwayRustKafka.Migration.Translation
 
   @typedoc "The property that a number becomes, what it is multiplied by, and its limits."
   @type number_rule :: {property :: String.t(), factor :: pos_integer(), Range.t()}
+
+  @doc "Takes options out that have no meaning here, and says why."
+  @spec without_meaning(Translation.t(), %{atom() => String.t()}) :: Translation.t()
+  def without_meaning(translation, reasons) do
+    Enum.reduce(reasons, translation, fn {key, why}, translation ->
+      case Translation.pop(translation, key) do
+        {:error, translation} -> translation
+        {{:ok, _}, translation} -> Translation.note(translation, inspect(key), why)
+      end
+    end)
+  end
 
   @doc "Takes a keyword list out of the options, and goes through it with `fun`."
   @spec reduce(Translation.t(), atom(), (atom(), term(), Translation.t() -> Translation.t())) ::
@@ -78,10 +89,24 @@ defmodule OffBroadwayRustKafka.Migration.Nested do
 
   def text(_value), do: :error
 
+  # So may a list of options of another kind.
+  @spec list(term(), from :: String.t()) :: list()
+  def list(value, from) do
+    if is_list(value) and not List.improper?(value),
+      do: value,
+      else: Translation.refuse("expected a list for #{from}, got another term (not shown)")
+  end
+
   @spec invalid(term(), expected :: String.t(), from :: String.t()) :: no_return()
-  def invalid(value, expected, from),
-    do:
-      Translation.refuse(
-        "invalid value for #{from}: expected #{expected}, got: #{inspect(value)}"
-      )
+  def invalid(value, expected, from) do
+    got = inspect(value)
+    Translation.refuse("invalid value for #{from}: expected #{expected}, got: #{got}")
+  end
+
+  @spec unknown(from :: String.t()) :: no_return()
+  def unknown(from) do
+    Translation.refuse(
+      "unknown option #{from}: remove it, or use librdkafka's property of that kind in :config"
+    )
+  end
 end
