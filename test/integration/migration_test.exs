@@ -21,9 +21,9 @@ defmodule OffBroadwayRustKafka.MigrationTest do
   end
 
   # Klife's configuration, and what a mock cluster cannot: it has no KIP-848.
-  defp klife_client(kafka) do
+  defp klife_client(kafka, more \\ []) do
     client = Module.concat(__MODULE__, "Client#{System.unique_integer([:positive])}")
-    connection = [bootstrap_servers: String.split(kafka.bootstrap, ","), ssl: false]
+    connection = [bootstrap_servers: String.split(kafka.bootstrap, ","), ssl: false] ++ more
     Application.put_env(:off_broadway_rust_kafka, client, connection: connection)
     on_exit(fn -> Application.delete_env(:off_broadway_rust_kafka, client) end)
     {client, if(kafka.cluster, do: [group_protocol: :classic], else: [])}
@@ -163,6 +163,48 @@ defmodule OffBroadwayRustKafka.MigrationTest do
       pipeline = start(kafka, [topic], options ++ on_mock, concurrency: 2)
       await_committed(kafka, options[:group_name], each(topic, 1, 10))
       assert [%{data: "1", metadata: %{offset: 0, headers: []}} | _] = handled(pipeline, 10)
+    end
+  end
+
+  @tag :broker
+  @tag :tmp_dir
+  test "a login of either logs in, in every shape that it has", %{kafka: kafka, tmp_dir: dir} do
+    file = Path.join(dir, "sasl")
+    File.write!(file, "alice\nalice-secret\n")
+
+    case System.get_env("KAFKA_SASL_BROKERS") do
+      none when none in [nil, ""] ->
+        # Brokers of the user's own, which know no alice.
+        assert System.get_env("KAFKA_BROKERS")
+
+      brokers ->
+        topic = create_topic(kafka, 1)
+        fill(kafka, topic, 1, 3)
+        options = [hosts: brokers, topics: [topic], offset_reset_policy: :earliest]
+
+        for sasl <- [
+              {:plain, "alice", "alice-secret"},
+              {:plain, "alice", fn -> "alice-secret" end},
+              {:plain, fn -> {"alice", "alice-secret"} end},
+              {:plain, file}
+            ] do
+          group = [group_id: random_name("group"), client_config: [sasl: sasl]]
+          pipeline = start(kafka, [topic], options ++ group)
+          assert [%{data: "1"} | _] = handled(pipeline, 3)
+          stop(pipeline)
+        end
+
+        sasl = [
+          mechanism: "PLAIN",
+          mechanism_opts: [username: "alice", password: "alice-secret"]
+        ]
+
+        {client, _} = klife_client(%{kafka | bootstrap: brokers}, sasl_opts: sasl)
+        topics = [[name: topic, offset_reset_policy: :earliest]]
+        options = [client: client, group_name: random_name("group"), topics: topics]
+
+        assert [%{data: %Klife.Record{value: "1"}} | _] =
+                 kafka |> start([topic], options) |> handled(3)
     end
   end
 
