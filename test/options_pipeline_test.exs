@@ -108,6 +108,39 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
     refute shown(Process.info(pid)) =~ @secret
   end
 
+  test "no secret of another connector's options is left there either" do
+    {consumer, rewritten} =
+      [
+        client_config: [
+          sasl: {:scram_sha_256, "me", @secret},
+          ssl: [password: @secret, key: {:RSAPrivateKey, @secret}, certfile: "me.pem"]
+        ]
+      ]
+      |> broadway()
+      |> prepare()
+
+    assert {"sasl.password", @secret} in consumer.config.().properties
+    refute shown(rewritten) =~ @secret
+    refute shown(rewritten) =~ Base.encode64(@secret)
+    refute shown(Consumer.child_spec(consumer)) =~ @secret
+  end
+
+  test "a secret that is a function is asked for each time that the member starts" do
+    calls = :counters.new(1, [])
+
+    password = fn ->
+      :counters.add(calls, 1, 1)
+      "secret-#{:counters.get(calls, 1)}"
+    end
+
+    {consumer, _} = [client_config: [sasl: {:plain, "me", password}]] |> broadway() |> prepare()
+
+    passwords = for _ <- 1..2, do: List.keyfind(consumer.config.().properties, "sasl.password", 0)
+
+    assert [{_, "secret-" <> _} = one, {_, "secret-" <> _} = two] = passwords
+    assert one != two
+  end
+
   defp shown(term),
     do: inspect(term, limit: :infinity, printable_limit: :infinity, structs: false)
 

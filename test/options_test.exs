@@ -26,6 +26,7 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                unacked_timeout: 60_000,
                on_unacked: :report,
                headers: true,
+               message_format: :value,
                properties: []
              }
     end

@@ -13,7 +13,7 @@ defmodule OffBroadwayRustKafka.Chunk do
       ],
       processors: [default: [concurrency: 4]]
 
-  The data of the `Broadway.Message` is the list of records, each an `t:OffBroadwayRustKafka.Record.t/0`:
+  The data of the `Broadway.Message` is the list of records, each an `t:OffBroadwayRustKafka.Record.in_chunk/0`:
   `{offset, ts, key, value, headers}`. Its metadata is
 
     * `:topic`, a string, and `:partition`, an integer

@@ -55,7 +55,7 @@ defmodule OffBroadwayRustKafka.Native do
 
   @type headers :: [{String.t(), binary() | nil}]
 
-  @type record :: OffBroadwayRustKafka.Record.t()
+  @type record :: OffBroadwayRustKafka.Record.in_chunk()
 
   @type run :: {topic :: String.t(), partition :: non_neg_integer(), slot(), epoch(), [record()]}
 
@@ -215,9 +215,10 @@ defmodule OffBroadwayRustKafka.Native do
           client(),
           group :: String.t(),
           [{topic :: String.t(), partition :: non_neg_integer(), offset()}],
+          metadata :: String.t(),
           timeout_ms :: non_neg_integer()
         ) :: :ok | {:error, error()}
-  def client_commit(_client, _group, _offsets, _timeout_ms), do: not_loaded()
+  def client_commit(_client, _group, _offsets, _metadata, _timeout_ms), do: not_loaded()
 
   @spec client_watermarks(
           client(),

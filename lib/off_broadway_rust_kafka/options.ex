@@ -2,7 +2,7 @@ defmodule OffBroadwayRustKafka.Options do
   @moduledoc false
   # One schema: it validates, it documents, and its result is trusted from then on.
 
-  alias OffBroadwayRustKafka.{Hosts, Native, Properties, Topics}
+  alias OffBroadwayRustKafka.{Hosts, MessageFormat, Migration, Native, Properties, Topics}
 
   @producer "OffBroadwayRustKafka.Producer"
   @day 86_400_000
@@ -15,7 +15,7 @@ defmodule OffBroadwayRustKafka.Options do
                     group.protocol.type)
 
   @enforce_keys [:hosts, :group_id, :topics, :commit_interval, :drain_timeout, :properties] ++
-                  [:on_unacked, :headers]
+                  [:on_unacked, :headers, :message_format]
   @derive {Inspect, except: [:properties]}
   defstruct @enforce_keys ++ [:max_in_flight, :chunk_size, :unacked_timeout]
 
@@ -28,9 +28,10 @@ defmodule OffBroadwayRustKafka.Options do
           max_in_flight: pos_integer() | nil,
           chunk_size: pos_integer() | nil,
           headers: boolean(),
+          message_format: MessageFormat.name(),
           unacked_timeout: pos_integer() | nil,
           on_unacked: :report | :redeliver | :stop,
-          properties: Native.properties()
+          properties: [{String.t(), Properties.value()}]
         }
 
   @options [
@@ -131,6 +132,16 @@ defmodule OffBroadwayRustKafka.Options do
       the rest of it: where they are not needed `false` saves that.
       """
     ],
+    message_format: [
+      type: {:custom, MessageFormat, :parse, []},
+      type_doc: "`:value`, `:record` or `:klife`",
+      default: :value,
+      doc: """
+      What the data of a message is: the record's value, as in broadway_kafka; an
+      `t:OffBroadwayRustKafka.Record.t/0`; or the `Klife.Record` that off_broadway_klife has, with empty
+      metadata, where klife is there. With a `:chunk_size` there is no choice.
+      """
+    ],
     unacked_timeout: [
       type: {:custom, __MODULE__, :timeout, []},
       type_doc: "`t:pos_integer/0` or `:infinity`",
@@ -208,9 +219,24 @@ defmodule OffBroadwayRustKafka.Options do
       raise ArgumentError, "#{@producer} expects a keyword list of options, got another term"
     end
 
+    case Migration.translate(options) do
+      {:ok, options, properties} -> validate!(options, properties)
+      {:error, message} -> refuse!(message)
+    end
+  end
+
+  @spec validate!(keyword(), [{String.t(), Properties.value()}]) :: t()
+  defp validate!(options, properties) do
     case NimbleOptions.validate(options, @schema) do
-      {:ok, options} -> options |> build() |> validate_drain!() |> validate_protocol!()
-      {:error, error} -> refuse!(Exception.message(error))
+      {:ok, options} ->
+        options
+        |> build(properties)
+        |> validate_drain!()
+        |> validate_protocol!()
+        |> validate_format!()
+
+      {:error, error} ->
+        refuse!(Exception.message(error))
     end
   end
 
@@ -258,8 +284,8 @@ defmodule OffBroadwayRustKafka.Options do
     end
   end
 
-  @spec build(keyword()) :: t()
-  defp build(options) do
+  @spec build(keyword(), [{String.t(), Properties.value()}]) :: t()
+  defp build(options, properties) do
     default = options[:offset_reset_policy]
 
     %__MODULE__{
@@ -271,9 +297,10 @@ defmodule OffBroadwayRustKafka.Options do
       max_in_flight: options[:max_in_flight],
       chunk_size: options[:chunk_size],
       headers: options[:headers],
+      message_format: options[:message_format],
       unacked_timeout: options[:unacked_timeout],
       on_unacked: options[:on_unacked],
-      properties: membership(options) ++ options[:config]
+      properties: membership(options) ++ options[:config] ++ properties
     }
   end
 
@@ -298,6 +325,17 @@ defmodule OffBroadwayRustKafka.Options do
 
   defp validate_protocol!(options), do: options
 
+  @spec validate_format!(t()) :: t()
+  defp validate_format!(%{chunk_size: size, message_format: format})
+       when size != nil and format != :value do
+    refuse!(
+      ":message_format of #{inspect(format)} and :chunk_size contradict each other: a chunk's records " <>
+        "are tuples, see OffBroadwayRustKafka.Chunk"
+    )
+  end
+
+  defp validate_format!(options), do: options
+
   @spec validate_drain!(t()) :: t()
   defp validate_drain!(options) do
     interval = poll_interval(options.properties)
@@ -313,7 +351,7 @@ defmodule OffBroadwayRustKafka.Options do
   end
 
   # What is no number is librdkafka's to refuse.
-  @spec poll_interval(Native.properties()) :: integer()
+  @spec poll_interval([{String.t(), Properties.value()}]) :: integer()
   defp poll_interval(properties) do
     with {_, value} <- List.keyfind(properties, "max.poll.interval.ms", 0),
          {interval, ""} <- Integer.parse(value) do

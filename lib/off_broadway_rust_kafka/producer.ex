@@ -23,6 +23,9 @@ defmodule OffBroadwayRustKafka.Producer do
 
   All options are checked before anything starts; an `ArgumentError` says which one is wrong.
 
+  Those of broadway_kafka and off_broadway_klife are taken as they are: see
+  [Moving from broadway_kafka or off_broadway_klife](guides/migration.md) for what each of them becomes.
+
   ## Messages
 
   The data of a `Broadway.Message` is the record's value: `nil` for a tombstone, `""` for an empty
@@ -34,7 +37,7 @@ defmodule OffBroadwayRustKafka.Producer do
     * `:headers` - a list of `{name, value}` in the record's order; names may repeat, and a value
       may be `nil`. With `headers: false` it is empty
 
-  and its batch key is `{topic, partition}`.
+  and its batch key is `{topic, partition}`. With a `:message_format` the data is a struct.
 
   With a `:chunk_size` a message carries many records in place of one: see
   `OffBroadwayRustKafka.Chunk`.
@@ -63,12 +66,12 @@ defmodule OffBroadwayRustKafka.Producer do
 
   use GenStage
 
-  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, Message, Native}
+  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, Message, MessageFormat, Native}
   alias OffBroadwayRustKafka.{Options, Partition, Properties, Stages}
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:table, :consumer, :lane, :stages]
+  @enforce_keys [:table, :consumer, :lane, :stages, :format]
   defstruct @enforce_keys ++ [few: 0, demand: 0, next: :stages, lost?: false]
 
   # How soon to look again for stages that start.
@@ -88,6 +91,7 @@ defmodule OffBroadwayRustKafka.Producer do
            consumer: Native.consumer(),
            lane: non_neg_integer(),
            stages: Stages.t(),
+           format: MessageFormat.t(),
            few: non_neg_integer(),
            lost?: boolean(),
            demand: non_neg_integer(),
@@ -109,11 +113,12 @@ defmodule OffBroadwayRustKafka.Producer do
       group_id: options.group_id,
       on_unacked: options.on_unacked,
       shutdown_ms: broadway[:shutdown] || @shutdown_ms,
-      config: fn -> config end
+      config: fn -> %{config | properties: open!(config.properties)} end
     }
 
     names = Stages.names(module, broadway)
-    own = [consumer: table, stages: names, few: div(@few, options.chunk_size || 1)]
+    few = div(@few, options.chunk_size || 1)
+    own = [consumer: table, stages: names, few: few, message_format: options.message_format]
     {[{Consumer, consumer}], rewrite(broadway, options, own)}
   end
 
@@ -129,6 +134,7 @@ defmodule OffBroadwayRustKafka.Producer do
       consumer: consumer,
       lane: lane,
       stages: stages,
+      format: MessageFormat.new(options[:message_format]),
       few: options[:few]
     }
 
@@ -205,7 +211,7 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
     {status, count, runs} = take(consumer, lane, demand, state.few)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
-    {:noreply, Message.from_runs(runs, consumer), state}
+    {:noreply, runs |> Message.from_runs(consumer) |> MessageFormat.put(state.format), state}
   end
 
   # Few records are taken sooner than a dirty scheduler is woken for them.
@@ -234,7 +240,17 @@ defmodule OffBroadwayRustKafka.Producer do
     :pull
   end
 
-  @spec config(Options.t(), keyword()) :: Native.config()
+  # Each time that the member starts, as a secret may be another by then.
+  @spec open!([{String.t(), Properties.value()}]) :: Native.properties()
+  defp open!(properties) do
+    case Properties.open(properties) do
+      {:ok, properties} -> properties
+      {:error, message} -> raise message
+    end
+  end
+
+  # Its properties are still to be opened.
+  @spec config(Options.t(), keyword()) :: map()
   defp config(options, broadway) do
     %{
       properties: [

@@ -5,6 +5,9 @@ defmodule OffBroadwayRustKafka.Properties do
 
   alias OffBroadwayRustKafka.Native
 
+  @typedoc "A secret may be a function: it is called when the member starts."
+  @type value :: String.t() | (() -> term())
+
   @start "set by the :offset_reset_policy option, of the producer or of a topic"
   @commit "offsets are committed from what was acknowledged; see the :commit_interval option"
   @ours "it belongs to the consumer itself, which cannot work with another value"
@@ -59,17 +62,55 @@ defmodule OffBroadwayRustKafka.Properties do
 
   @doc false
   # Asks librdkafka, before anything starts, whether it knows the properties and takes the values.
-  @spec check(Native.properties()) :: :ok | {:error, String.t()}
+  @spec check([{String.t(), value()}]) :: :ok | {:error, String.t()}
   def check(properties) do
-    case native_check(properties) do
-      :ok -> :ok
-      {:error, {name, :unknown, _}} -> {:error, unknown(name)}
-      {:error, {name, _, reason}} -> {:error, invalid(name, properties, reason)}
+    with {:ok, properties} <- open(properties) do
+      case native_check(properties) do
+        :ok -> :ok
+        {:error, {name, :unknown, _}} -> {:error, unknown(name)}
+        {:error, {name, _, reason}} -> {:error, invalid(name, properties, reason)}
+      end
     end
+  end
+
+  @doc false
+  # Calls what is a function, as a member that starts needs the values.
+  @spec open([{String.t(), value()}]) :: {:ok, Native.properties()} | {:error, String.t()}
+  def open(properties) do
+    {:ok, for({name, value} <- properties, do: {name, opened(value, name)})}
+  catch
+    {:refused, message} -> {:error, message}
   end
 
   @spec secret?(String.t()) :: boolean()
   def secret?(name), do: String.contains?(name, @secrets)
+
+  @doc false
+  # For our own functions, whose messages have no secret in them.
+  @spec no_value(String.t()) :: no_return()
+  def no_value(message), do: throw({__MODULE__, message})
+
+  @spec opened(value(), String.t()) :: String.t()
+  defp opened(value, _name) when is_binary(value), do: value
+
+  defp opened(function, name) when is_function(function, 0) do
+    case call(function, name) do
+      again when is_function(again, 0) -> opened(again, name)
+      value -> value(value, name)
+    end
+  end
+
+  # Whatever it raises may have a secret in it.
+  @spec call((() -> term()), String.t()) :: term()
+  defp call(function, name) do
+    function.()
+  rescue
+    error ->
+      refuse("the function for property #{inspect(name)} raised #{inspect(error.__struct__)}")
+  catch
+    :throw, {__MODULE__, message} -> refuse("property #{inspect(name)} has no value: #{message}")
+    kind, _ -> refuse("the function for property #{inspect(name)} ended by #{kind}")
+  end
 
   @spec property({term(), pos_integer()}) :: {String.t(), String.t()}
   defp property({{name, value}, position}) do

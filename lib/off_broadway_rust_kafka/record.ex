@@ -1,9 +1,22 @@
 defmodule OffBroadwayRustKafka.Record do
   @moduledoc """
-  A record in a chunk (see `OffBroadwayRustKafka.Chunk`): the tuple `{offset, ts, key, value, headers}`.
+  A record of Kafka: a struct with `message_format: :record`, a tuple in a chunk.
 
-  It is what the consumer in Rust makes, with nothing in between, so that a record costs nothing more
-  on its way. Take it apart by a pattern:
+  ## As data of a message
+
+  With the option `message_format: :record` the data of a `Broadway.Message` is a record with all that
+  its metadata has too:
+
+      def handle_message(_processor, %{data: %OffBroadwayRustKafka.Record{} = record} = message, _) do
+        MyApp.handle(record.key, record.value)
+        message
+      end
+
+  ## In a chunk
+
+  With a `:chunk_size` (see `OffBroadwayRustKafka.Chunk`) it is the tuple
+  `{offset, ts, key, value, headers}`: what the consumer in Rust makes, with nothing in between, so that
+  a record costs nothing more on its way. Take it apart by a pattern:
 
       for {_offset, _ts, key, value, _headers} <- message.data, do: {key, value}
 
@@ -14,12 +27,28 @@ defmodule OffBroadwayRustKafka.Record do
       Enum.reject(message.data, &is_nil(Record.value(&1)))
   """
 
+  defstruct [:topic, :partition, :offset, :ts, :key, :value, headers: []]
+
   @typedoc """
-  Its offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key, a binary or `nil`;
+  Its topic, partition and offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key,
+  a binary or `nil`; its value, `nil` for a tombstone; its headers, as in a chunk.
+  """
+  @type t :: %__MODULE__{
+          topic: String.t(),
+          partition: non_neg_integer(),
+          offset: non_neg_integer(),
+          ts: integer() | nil,
+          key: binary() | nil,
+          value: binary() | nil,
+          headers: [{String.t(), binary() | nil}]
+        }
+
+  @typedoc """
+  In a chunk: its offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key, a binary or `nil`;
   its value, `nil` for a tombstone; its headers, `{name, value}` in the record's order, where a name may
   repeat and a value may be `nil`.
   """
-  @type t ::
+  @type in_chunk ::
           {offset :: non_neg_integer(), ts :: integer() | nil, key :: binary() | nil,
            value :: binary() | nil, headers :: [{String.t(), binary() | nil}]}
 

@@ -114,15 +114,18 @@ defmodule OffBroadwayRustKafka.TestClient do
          do: {:ok, Map.new(offsets, fn {topic, partition, at} -> {{topic, partition}, at} end)}
   end
 
-  @doc "Commits offsets for a group. A broker takes them only while the group has no member."
-  @spec commit(
-          t(),
-          String.t(),
-          [{String.t(), non_neg_integer(), non_neg_integer()}],
-          timeout_ms :: pos_integer()
-        ) :: :ok | {:error, Error.t()}
-  def commit(client, group, offsets, timeout \\ @timeout),
-    do: result(patiently(timeout, &Native.client_commit(client, group, offsets, &1)))
+  @doc """
+  Commits offsets for a group. A broker takes them only while the group has no member.
+
+  Options: `:metadata`, as some clients have it beside each offset, and `:timeout` (30 s).
+  """
+  @spec commit(t(), String.t(), [{String.t(), non_neg_integer(), non_neg_integer()}], keyword()) ::
+          :ok | {:error, Error.t()}
+  def commit(client, group, offsets, options \\ []) do
+    options = Keyword.validate!(options, metadata: "", timeout: @timeout)
+    commit = &Native.client_commit(client, group, offsets, options[:metadata], &1)
+    result(patiently(options[:timeout], commit))
+  end
 
   @doc "A partition's first offset and the one after its last."
   @spec watermarks(t(), String.t(), non_neg_integer(), timeout_ms :: pos_integer()) ::

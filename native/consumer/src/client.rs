@@ -49,8 +49,8 @@ impl Client {
     pub(crate) fn new(conf: Conf) -> Result<Client, Error> {
         let mut text = [0 as c_char; 512];
         let requests = Box::<Requests>::default();
-        // SAFETY: the configuration is live; rd_kafka_new owns it when it succeeds. The box is kept
-        // as long as the instance.
+        // SAFETY: the configuration is live, and nobody's after rd_kafka_new. The box is kept as long as
+        // the instance.
         let raw = unsafe {
             requests.watch(conf.ptr());
             rd::rd_kafka_conf_set_events(conf.ptr(), EVENTS);
@@ -61,12 +61,14 @@ impl Client {
                 text.len(),
             )
         };
+        // Also when it failed: from some point on it has freed the interceptors of a configuration that
+        // is ours again, and they must not be freed twice. A little memory is lost.
+        conf.release();
         let Some(raw) = NonNull::new(raw) else {
             return Err(Error::Create {
                 message: c_text(&text),
             });
         };
-        conf.release();
         let client = Client { raw, requests };
         // SAFETY: the instance is live; null means the main queue, which is then forwarded to
         // the consumer queue.

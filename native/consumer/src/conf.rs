@@ -145,7 +145,7 @@ impl Conf {
         self.0
     }
 
-    /// Gives the pointer up: `rd_kafka_new` owns it once it succeeded.
+    /// Gives the pointer up, to `rd_kafka_new`.
     pub(crate) fn release(mut self) {
         self.0 = std::ptr::null_mut();
     }

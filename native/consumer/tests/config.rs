@@ -92,6 +92,25 @@ fn a_property_that_would_end_the_process_is_refused() {
 }
 
 #[test]
+fn certificates_that_cannot_be_read_are_refused_and_not_freed_twice() {
+    for (name, value) in [
+        ("ssl.ca.pem", "no certificate"),
+        ("ssl.certificate.pem", "no certificate"),
+        ("ssl.key.pem", "no key"),
+        ("ssl.ca.location", "/no/such/file"),
+    ] {
+        let error = refusal(|config| {
+            config.properties.push(pair("security.protocol", "ssl"));
+            config.properties.push(pair(name, value));
+        });
+        let Error::Create { message } = error else {
+            panic!("{error:?}");
+        };
+        assert!(message.contains(name), "{name}: {message}");
+    }
+}
+
+#[test]
 fn properties_that_contradict_each_other_are_refused_as_a_whole() {
     let error = refusal(|config| {
         config.properties.push(pair("session.timeout.ms", "20000"));

@@ -284,13 +284,11 @@ fn client_commit(
     client: ResourceArc<Client>,
     group: &str,
     offsets: List<(&str, i32, i64)>,
+    metadata: &str,
     timeout: u32,
 ) -> Done {
-    Done(
-        client
-            .0
-            .with(|it| it.commit(group, &offsets.0, ms(timeout))),
-    )
+    let commit = |it: &TestClient| it.commit(group, &offsets.0, metadata, ms(timeout));
+    Done(client.0.with(commit))
 }
 
 #[rustler::nif(schedule = "DirtyIo")]

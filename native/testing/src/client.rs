@@ -158,11 +158,13 @@ impl TestClient {
             .collect()
     }
 
-    /// Commits these offsets for the group. A broker takes them only while it has no member.
+    /// Commits these offsets for the group, each with `metadata`, as some clients do. A broker takes
+    /// them only while it has no member.
     pub fn commit(
         &self,
         group: &str,
         offsets: &[(&str, i32, i64)],
+        metadata: &str,
         timeout: Duration,
     ) -> Result<(), Error> {
         const CALL: &str = "commit";
@@ -172,8 +174,13 @@ impl TestClient {
         self.committed(group, &partitions, timeout)?;
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (topic, partition, offset) in offsets {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            let mut element = list.add_partition(topic, *partition);
+            element
+                .set_offset(Offset::Offset(*offset))
                 .map_err(|error| Error::from_kafka(CALL, error).at(topic, Some(*partition)))?;
+            if !metadata.is_empty() {
+                element.set_metadata(metadata);
+            }
         }
         self.group(group)?
             .commit(&list, CommitMode::Sync)

@@ -12,7 +12,7 @@ fn a_commit_is_read_back_and_other_groups_and_partitions_have_none() {
     let cluster = cluster("orders", 2);
     let writer = client(&cluster, &[]);
     writer
-        .commit("billing", &[("orders", 1, 42)], SOON)
+        .commit("billing", &[("orders", 1, 42)], "", SOON)
         .unwrap();
     let reader = client(&cluster, &[]);
     let asked = [("orders", 1), ("orders", 0)];
@@ -36,7 +36,7 @@ fn a_later_commit_replaces_the_earlier_even_by_a_lower_offset() {
     let client = client(&cluster, &[]);
     for offset in [10, 3] {
         client
-            .commit("billing", &[("orders", 0, offset)], SOON)
+            .commit("billing", &[("orders", 0, offset)], "", SOON)
             .unwrap();
         let committed = client.committed("billing", &[("orders", 0)], SOON).unwrap();
         assert_eq!(committed, [("orders".to_owned(), 0, Some(offset))]);
@@ -50,7 +50,7 @@ fn without_a_broker_both_end_within_their_timeout() {
     cluster.broker(-1, State::Down).unwrap();
     let timeout = Duration::from_millis(300);
     let started = Instant::now();
-    let commit = client.commit("billing", &[("orders", 0, 1)], timeout);
+    let commit = client.commit("billing", &[("orders", 0, 1)], "", timeout);
     let committed = client.committed("billing", &[("orders", 0)], timeout);
     assert!(started.elapsed() < Duration::from_secs(3));
     let code = RDKafkaErrorCode::OperationTimedOut;

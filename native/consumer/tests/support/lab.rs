@@ -118,7 +118,7 @@ impl Lab {
     /// Commits for the group, which must have no member.
     pub fn commit(&self, partition: i32, offset: i64) {
         self.client
-            .commit(&self.group, &[(&self.topic, partition, offset)], SOON)
+            .commit(&self.group, &[(&self.topic, partition, offset)], "", SOON)
             .unwrap();
     }
 }
