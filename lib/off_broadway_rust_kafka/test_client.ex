@@ -24,8 +24,8 @@ defmodule OffBroadwayRustKafka.TestClient do
   A client of the cluster at `bootstrap` (`"host:port,..."`).
 
   `config` is librdkafka's, by its own names: `[{"compression.type", "zstd"}]` or
-  `["linger.ms": 0]`. With a `"transactional.id"` it produces in transactions only. The client is gone when it is stopped, or its
-  last reference is gone.
+  `["linger.ms": 0]`. With a `"transactional.id"` it produces in transactions only. The client is
+  gone when it is stopped, or its last reference is gone.
   """
   @spec start(String.t(), Enumerable.t()) :: {:ok, t()} | {:error, Error.t()}
   def start(bootstrap, config \\ []) do

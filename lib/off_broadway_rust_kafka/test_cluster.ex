@@ -17,9 +17,9 @@ defmodule OffBroadwayRustKafka.TestCluster do
       end
 
   The brokers are librdkafka's mock cluster: real connections to ports of `127.0.0.1` that the
-  system chooses, real consumer groups, no disk. A cluster starts in a few milliseconds, so that each
-  test can have its own, and tests with `async: true` as many at once as they like. The
-  [guide](testing.html) has a pipeline and its whole test.
+  system chooses, real consumer groups, no disk. A cluster starts in a few milliseconds, so that
+  each test can have its own, and tests with `async: true` as many at once as they like. The guide
+  "Testing a pipeline" has a pipeline and its whole test.
 
   ## Options
 
@@ -35,9 +35,9 @@ defmodule OffBroadwayRustKafka.TestCluster do
   ## Start and stop
 
   Start the cluster before the pipeline, as its `hosts` are not known before: ExUnit and every
-  supervisor then stop the pipeline first, and its last offsets are committed. A pipeline that outlives
-  its cluster is not harmed: it reports that no broker answers, and stops as it does in an outage. A
-  cluster that stopped is not restarted, as all in it would be gone.
+  supervisor then stop the pipeline first, and its last offsets are committed. A pipeline that
+  outlives its cluster is not harmed: it reports that no broker answers, and stops as it does in an
+  outage. A cluster that stopped is not restarted, as all in it would be gone.
 
   ## What it cannot do
 
@@ -47,15 +47,17 @@ defmodule OffBroadwayRustKafka.TestCluster do
     * Transactions are taken and never aborted: their records are there at once.
     * There are no offsets for times: `offset_reset_policy: {:timestamp, ms}` has no effect that
       could be relied on. Timestamps are the producer's, never the log's.
-    * There are no access rights, users, passwords or TLS. `topic_error/3` says what a broker without
-      permission would.
+    * There are no access rights, users, passwords or TLS. `topic_error/3` answers as a broker does
+      that gives no permission.
     * Topics are not deleted, and get no more partitions; nothing is compacted.
     * A group that a member joins or leaves waits for the others for their whole
-      `session.timeout.ms`, less a second: 44 seconds by default. Where a test has a second member, or
-      starts a pipeline again in the same group, add `"session.timeout.ms": 2_000` and
-      `"heartbeat.interval.ms": 200` to its `:config`. With `group_protocol: :consumer` nobody waits.
-    * All members of a group need the same `partition.assignment.strategy`: a second one ends the VM.
-    * A member with an `instance_id` that comes back is a new one, and is waited for as any other.
+      `session.timeout.ms`, less a second: 44 seconds by default. Where a test has a second member,
+      or starts a pipeline again in the same group, add `"session.timeout.ms": 2_000` and
+      `"heartbeat.interval.ms": 200` to its `:config`. With `group_protocol: :consumer` a second
+      member waits for some three seconds, and the next one of a group that was left for none.
+    * All members of a group need the same `partition.assignment.strategy`: librdkafka ends the VM
+      at the first that has another.
+    * A member with an `instance_id` that comes back does not get its partitions back at once.
     * Clients that are not librdkafka may send requests that it does not know.
 
   Tests of any of that need a broker.
@@ -89,9 +91,8 @@ defmodule OffBroadwayRustKafka.TestCluster do
     * `:value` - a binary, or `nil` for a tombstone, which is the default
     * `:key` - a binary, or `nil` for none, which is the default
     * `:headers` - a list of `{name, value}` as in a message's metadata, `[]` by default
-    * `:partition` - where it goes. By default one with a key goes where its key belongs, as the
-      clients of Java and librdkafka have it (`murmur2`), and those without a key go round all partitions,
-      beginning with 0 in every call
+    * `:partition` - where it goes. By default one with a key goes where Java's clients put that key
+      (`murmur2`), and those without a key go round all partitions, beginning with 0 in every call
     * `:ts` - its timestamp in milliseconds since the Unix epoch, above 0; now by default
   """
   @type record :: binary() | nil | keyword() | %{optional(atom()) => term()}
@@ -177,7 +178,7 @@ defmodule OffBroadwayRustKafka.TestCluster do
     end
   end
 
-  @doc ~S'The brokers, as the `bootstrap.servers` of other clients: `"127.0.0.1:port,127.0.0.1:port"`.'
+  @doc ~S'The brokers, as `bootstrap.servers` of other clients: `"127.0.0.1:port,127.0.0.1:port"`.'
   @spec bootstrap(GenServer.server()) :: String.t()
   def bootstrap(cluster), do: state(cluster).bootstrap
 

@@ -13,8 +13,8 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
     if not Topics.name?(topic) do
       refuse!(
         call,
-        "expected the name of a topic, of 1 to 249 letters, digits, dots, underscores and dashes, " <>
-          "got: #{inspect(topic)}"
+        "expected the name of a topic, of 1 to 249 letters, digits, dots, underscores and " <>
+          "dashes, got: #{inspect(topic)}"
       )
     end
 
@@ -68,7 +68,7 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
   @doc "The number by which the mock cluster knows a broker."
   @spec broker!(String.t(), term(), pos_integer()) :: integer()
   def broker!(_call, :all, _brokers), do: -1
-  def broker!(_call, id, brokers) when is_integer(id) and id in 1..brokers, do: id
+  def broker!(_call, id, brokers) when is_integer(id) and id >= 1 and id <= brokers, do: id
 
   def broker!(call, id, brokers),
     do: refuse!(call, "expected a broker between 1 and #{brokers}, or :all, got: #{inspect(id)}")
