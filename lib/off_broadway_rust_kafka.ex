@@ -11,6 +11,7 @@ defmodule OffBroadwayRustKafka do
     * `OffBroadwayRustKafka.Chunk` - many records in a message, for pipelines that insert in bulk
     * `OffBroadwayRustKafka.Telemetry` - the events it emits
     * `OffBroadwayRustKafka.Error` - what it reports when something fails
+    * `OffBroadwayRustKafka.TestCluster` - a Kafka for the tests of a pipeline
   """
 
   alias OffBroadwayRustKafka.Native

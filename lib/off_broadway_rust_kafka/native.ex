@@ -148,8 +148,14 @@ defmodule OffBroadwayRustKafka.Native do
           :ok | {:error, error()}
   def mock_request_errors(_cluster, _api_key, _codes), do: not_loaded()
 
+  @spec mock_error_codes() :: [{name :: String.t(), code :: integer()}]
+  def mock_error_codes, do: not_loaded()
+
   @spec client_start(properties()) :: {:ok, client()} | {:error, error()}
   def client_start(_properties), do: not_loaded()
+
+  @spec client_stop(client()) :: :ok
+  def client_stop(_client), do: not_loaded()
 
   @spec client_create_topic(
           client(),
@@ -194,8 +200,8 @@ defmodule OffBroadwayRustKafka.Native do
           client(),
           topic :: String.t(),
           [
-            {partition :: non_neg_integer(), key :: binary() | nil, value :: binary() | nil,
-             headers(), ts_ms :: integer() | nil}
+            {partition :: integer(), key :: binary() | nil, value :: binary() | nil, headers(),
+             ts_ms :: integer() | nil}
           ],
           timeout_ms :: non_neg_integer()
         ) :: {:ok, [offset()]} | {:error, error()}

@@ -1,36 +1,41 @@
 defmodule OffBroadwayRustKafka.TestClient do
   @moduledoc false
-  # The other side of the project's own tests and demo: makes topics and records, and reads what a
-  # group has committed from the brokers. Not public: a user has a Kafka client of his own.
+  # The other side of tests and the demo, on any brokers: makes topics and records, and reads what a
+  # group has committed. Users have what they need of it by `OffBroadwayRustKafka.TestCluster`.
 
-  alias OffBroadwayRustKafka.{Error, Native}
+  alias OffBroadwayRustKafka.{Error, Native, TestCluster}
+  alias OffBroadwayRustKafka.TestCluster.Records
 
   @timeout 30_000
   @again_ms 50
 
   @type t :: Native.client()
-  @type value :: binary() | nil
-  @type record :: value() | keyword() | %{optional(atom()) => term()}
+  @type record :: TestCluster.record()
   @type partition :: %{
           leader: integer() | nil,
           replicas: [integer()],
           in_sync: [integer()]
         }
+  # -1: where the partitioner puts it.
   @typep row ::
-           {partition :: non_neg_integer() | nil, key :: value(), value(), Native.headers(),
-            ts :: non_neg_integer() | nil}
+           Records.row() | {-1, binary(), binary() | nil, Native.headers(), pos_integer() | nil}
 
   @doc """
   A client of the cluster at `bootstrap` (`"host:port,..."`).
 
   `config` is librdkafka's, by its own names: `[{"compression.type", "zstd"}]` or
-  `["linger.ms": 0]`. With a `"transactional.id"` it produces in transactions only. The client is gone when its last reference is.
+  `["linger.ms": 0]`. With a `"transactional.id"` it produces in transactions only. The client is
+  gone when it is stopped, or its last reference is gone.
   """
   @spec start(String.t(), Enumerable.t()) :: {:ok, t()} | {:error, Error.t()}
   def start(bootstrap, config \\ []) do
     given = for {name, value} <- config, do: {to_string(name), to_string(value)}
     result(Native.client_start([{"bootstrap.servers", bootstrap} | given]))
   end
+
+  @doc "Ends it, or lets the calls that are under way end it."
+  @spec stop(t()) :: :ok
+  def stop(client), do: Native.client_stop(client)
 
   @doc """
   Creates a topic, and returns once the brokers show it. The mock cluster cannot: use
@@ -73,14 +78,13 @@ defmodule OffBroadwayRustKafka.TestClient do
   @doc """
   Produces records and waits until the brokers have them all: their offsets, in the order given.
 
-  A record is its value (a binary, or `nil` for a tombstone), or a map or keyword list of `:value`,
-  `:key`, `:partition`, `:headers` (`[{key, value | nil}]`) and `:ts` (milliseconds). Those without
-  a partition go round the topic's partitions, from 0 in every call.
+  Those without a partition go where their key belongs, by the client's `"partitioner"`; without a
+  key too, round the topic's partitions, from 0 in every call.
   """
   @spec produce(t(), String.t(), [record()], timeout_ms :: pos_integer()) ::
           {:ok, [non_neg_integer()]} | {:error, Error.t()}
   def produce(client, topic, records, timeout \\ @timeout) do
-    rows = Enum.map(records, &row/1)
+    rows = Records.rows!("#{inspect(__MODULE__)}.produce/4", records)
 
     with {:ok, rows} <- place(rows, client, topic, timeout),
          do: result(Native.client_produce(client, topic, rows, timeout))
@@ -157,18 +161,6 @@ defmodule OffBroadwayRustKafka.TestClient do
     end
   end
 
-  @spec row(record()) :: row()
-  defp row(value) when is_binary(value) or is_nil(value), do: {nil, nil, value, [], nil}
-
-  defp row(fields) when is_map(fields) or is_list(fields) do
-    fields =
-      fields
-      |> Enum.to_list()
-      |> Keyword.validate!(partition: nil, key: nil, value: nil, headers: [], ts: nil)
-
-    {fields[:partition], fields[:key], fields[:value], fields[:headers], fields[:ts]}
-  end
-
   @spec place([row()], t(), String.t(), pos_integer()) :: {:ok, [row()]} | {:error, Error.t()}
   defp place(rows, client, topic, timeout) do
     if Enum.any?(rows, &(elem(&1, 0) == nil)) do
@@ -182,7 +174,8 @@ defmodule OffBroadwayRustKafka.TestClient do
   defp go_round(rows, count) do
     {rows, _next} =
       Enum.map_reduce(rows, 0, fn
-        row, next when elem(row, 0) == nil -> {put_elem(row, 0, next), rem(next + 1, count)}
+        {nil, nil, _, _, _} = row, next -> {put_elem(row, 0, next), rem(next + 1, count)}
+        {nil, _key, _, _, _} = row, next -> {put_elem(row, 0, -1), next}
         row, next -> {row, next}
       end)
 

@@ -4,12 +4,6 @@ defmodule OffBroadwayRustKafka.FetchErrorTest do
 
   alias OffBroadwayRustKafka.{Checker, Error, History}
 
-  @fetch 1
-  # Handed to the application; the others librdkafka tries again by itself.
-  @topic_authorization_failed 29
-  @not_leader 6
-  @unknown_topic 3
-
   @partitions 4
 
   test "an error of a partition, then a rebalance, leaves no gap and brings nothing twice" do
@@ -40,14 +34,15 @@ defmodule OffBroadwayRustKafka.FetchErrorTest do
 
   # A fetch is answered with an error, which its member tells of, and the next with others.
   defp assert_told(kafka) do
-    codes = [
-      @topic_authorization_failed,
-      @not_leader,
-      @unknown_topic,
-      @topic_authorization_failed
+    # The first and the last are handed to the application; the others librdkafka tries again by itself.
+    errors = [
+      :topic_authorization_failed,
+      :not_leader_for_partition,
+      :unknown_topic_or_part,
+      :topic_authorization_failed
     ]
 
-    :ok = TestCluster.request_errors(kafka.cluster, @fetch, codes)
+    :ok = TestCluster.request_errors(kafka.cluster, :fetch, errors)
     assert_receive {:telemetry, _, :error, _, %{error: %Error{} = error}}, 15_000
     assert error.code == :topic_authorization_failed
     assert error.partition in 0..(@partitions - 1)

@@ -129,6 +129,15 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
     end)
   end
 
+  test "clusters for tests that start and stop leave nothing behind" do
+    lead_lives(div(@lives, 4), "clusters started and stopped", fn _ ->
+      {:ok, cluster} = TestCluster.start_link(topics: [orders: @partitions])
+      TestCluster.produce(cluster, "orders", ["book", "pen"])
+      TestCluster.committed(cluster, "group", "orders")
+      TestCluster.stop(cluster)
+    end)
+  end
+
   # Leads each of many pipelines through a life, and asserts that nothing is left of them.
   defp lead_lives(count, what, life) do
     Enum.each(1..@warm_up, life)

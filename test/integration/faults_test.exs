@@ -18,9 +18,9 @@ defmodule OffBroadwayRustKafka.FaultsTest do
     fill(kafka, topic, 2, 10)
     %{name: name} = pipeline = TestPipeline.start(kafka, [topic])
     before = handled(pipeline, 20)
-    :ok = TestCluster.broker(kafka.cluster, -1, :down)
+    :ok = TestCluster.broker(kafka.cluster, :all, :down)
     assert_receive {:telemetry, ^name, :error, _, %{error: %{code: :all_brokers_down}}}, 10_000
-    :ok = TestCluster.broker(kafka.cluster, -1, :up)
+    :ok = TestCluster.broker(kafka.cluster, :all, :up)
     fill(kafka, topic, 2, 10)
     await_committed(kafka, pipeline.group, each(topic, 2, 20), 30_000)
     assert_complete(before ++ handled_so_far(pipeline), all(topic, 2), 20)
@@ -46,10 +46,10 @@ defmodule OffBroadwayRustKafka.FaultsTest do
       assert_receive {:held, handler, :first}, 10_000
       second = TestPipeline.start(kafka, [topic], options)
       await_rebalance()
-      :ok = TestCluster.broker(kafka.cluster, -1, :down)
+      :ok = TestCluster.broker(kafka.cluster, :all, :down)
       assert_receive {:telemetry, ^name, :error, _, _}, 10_000
       send(handler, :go)
-      :ok = TestCluster.broker(kafka.cluster, -1, :up)
+      :ok = TestCluster.broker(kafka.cluster, :all, :up)
       fill(kafka, topic, 4, 10)
       await_committed(kafka, group, each(topic, 4, 20), 30_000)
       {micros, of_first} = :timer.tc(fn -> stop(first) end)
@@ -62,29 +62,29 @@ defmodule OffBroadwayRustKafka.FaultsTest do
   defp await_rebalance, do: pass(1_000)
 
   describe "requests that fail for a while" do
-    # Fetch, OffsetCommit, OffsetFetch, Heartbeat; and the errors that brokers answer them with.
-    for {what, api, code} <- [
-          {"fetches from a broker that leads no more", 1, 6},
-          {"fetches of a partition that is unknown", 1, 3},
-          {"commits while the coordinator loads", 8, 14},
-          {"commits while the coordinator is away", 8, 15},
-          {"commits to a coordinator that is none any more", 8, 16},
-          {"commits that take too long", 8, 7},
-          {"looks at committed offsets while the coordinator loads", 9, 14},
-          {"heartbeats during a rebalance", 12, 27},
-          {"connections that break during a fetch", 1, -195},
-          {"connections that break during a commit", 8, -195}
+    for {what, request, error} <- [
+          {"fetches from a broker that leads no more", :fetch, :not_leader_for_partition},
+          {"fetches of a partition that is unknown", :fetch, :unknown_topic_or_part},
+          {"commits while the coordinator loads", :offset_commit, :coordinator_load_in_progress},
+          {"commits while the coordinator is away", :offset_commit, :coordinator_not_available},
+          {"commits to a coordinator that is none any more", :offset_commit, :not_coordinator},
+          {"commits that take too long", :offset_commit, :request_timed_out},
+          {"looks at committed offsets while the coordinator loads", :offset_fetch,
+           :coordinator_load_in_progress},
+          {"heartbeats during a rebalance", :heartbeat, :rebalance_in_progress},
+          {"connections that break during a fetch", :fetch, :transport},
+          {"connections that break during a commit", :offset_commit, :transport}
         ] do
       test "lose nothing: #{what}" do
         kafka = own()
         topic = create_topic(kafka, 2)
         fill(kafka, topic, 2, 20)
-        codes = List.duplicate(unquote(code), 3)
-        :ok = TestCluster.request_errors(kafka.cluster, unquote(api), codes)
+        errors = List.duplicate(unquote(error), 3)
+        :ok = TestCluster.request_errors(kafka.cluster, unquote(request), errors)
         pipeline = TestPipeline.start(kafka, [topic], producer: [commit_interval: 10])
         handled = handled(pipeline, 40)
 
-        :ok = TestCluster.request_errors(kafka.cluster, unquote(api), codes)
+        :ok = TestCluster.request_errors(kafka.cluster, unquote(request), errors)
         fill(kafka, topic, 2, 20)
         await_committed(kafka, pipeline.group, each(topic, 2, 40), 30_000)
         assert_complete(handled ++ handled_so_far(pipeline), all(topic, 2), 40)
@@ -96,8 +96,9 @@ defmodule OffBroadwayRustKafka.FaultsTest do
       topic = create_topic(kafka, 1)
       %{name: name} = pipeline = TestPipeline.start(kafka, [topic])
       await_committed(kafka, pipeline.group, each(topic, 1, 0))
-      # OffsetMetadataTooLarge: not one that librdkafka would try again by itself.
-      :ok = TestCluster.request_errors(kafka.cluster, 8, [12, 12])
+      # Not one that librdkafka would try again by itself.
+      errors = [:offset_metadata_too_large, :offset_metadata_too_large]
+      :ok = TestCluster.request_errors(kafka.cluster, :offset_commit, errors)
       fill(kafka, topic, 1, 3)
       assert_receive {:telemetry, ^name, :commit_failed, %{count: 1}, metadata}, 10_000
       assert %Error{} = metadata.error

@@ -192,8 +192,7 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
     fill(kafka, topic, 2, 5)
     await_committed(kafka, pipeline.group, each(topic, 2, 5))
 
-    # UNKNOWN_MEMBER_ID, in answer to heartbeats.
-    :ok = TestCluster.request_errors(kafka.cluster, 12, [25])
+    :ok = TestCluster.request_errors(kafka.cluster, :heartbeat, [:unknown_member_id])
     assert_receive {:telemetry, ^name, :lost, %{count: 2, unacked: 0}, %{partitions: _}}, 10_000
     await_assigned(pipeline, 2)
     fill(kafka, topic, 2, 5)
@@ -210,8 +209,7 @@ defmodule OffBroadwayRustKafka.RebalanceTest do
     fill(kafka, topic, 2, 5)
     await_committed(kafka, pipeline.group, each(topic, 2, 5))
 
-    # FENCED_INSTANCE_ID, in answer to a heartbeat.
-    :ok = TestCluster.request_errors(kafka.cluster, 12, [82])
+    :ok = TestCluster.request_errors(kafka.cluster, :heartbeat, [:fenced_instance_id])
     assert_receive {:telemetry, ^name, :error, _, %{error: %{fatal?: true} = error}}, 10_000
     assert error.code == :fenced_instance_id
     assert_receive {:telemetry, ^name, :lost, %{count: 2, unacked: 0}, %{partitions: _}}, 10_000

@@ -53,20 +53,21 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     produce(kafka, topic, [%{partition: 1, value: "no"}])
     await_committed(kafka, group, each(topic, 2, 6))
 
-    # UNKNOWN_MEMBER_ID to a heartbeat: the assignment is lost.
-    :ok = TestCluster.request_errors(kafka.cluster, 12, [25])
+    # The assignment is lost.
+    :ok = TestCluster.request_errors(kafka.cluster, :heartbeat, [:unknown_member_id])
     assert_receive {:telemetry, ^name, :lost, _, _} = lost, 10_000
     await_assigned(pipeline, 2)
 
     # Two commits that fail.
-    :ok = TestCluster.request_errors(kafka.cluster, 8, [12, 12])
+    errors = [:offset_metadata_too_large, :offset_metadata_too_large]
+    :ok = TestCluster.request_errors(kafka.cluster, :offset_commit, errors)
     fill(kafka, topic, 2, 1)
     await_committed(kafka, group, each(topic, 2, 7))
 
     # And no broker any more, for a while.
-    :ok = TestCluster.broker(kafka.cluster, -1, :down)
+    :ok = TestCluster.broker(kafka.cluster, :all, :down)
     assert_receive {:telemetry, ^name, :error, _, _} = error, 10_000
-    :ok = TestCluster.broker(kafka.cluster, -1, :up)
+    :ok = TestCluster.broker(kafka.cluster, :all, :up)
     fill(kafka, topic, 2, 1)
     await_committed(kafka, group, each(topic, 2, 8), 30_000)
     stop(pipeline)

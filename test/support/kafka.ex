@@ -19,6 +19,7 @@ defmodule OffBroadwayRustKafka.Kafka do
   @type offsets :: %{{topic :: String.t(), partition :: non_neg_integer()} => integer() | nil}
 
   @await_ms 15_000
+  @produce_ms 30_000
   @ends_ms 120_000
   @poll_ms 20
 
@@ -73,8 +74,11 @@ defmodule OffBroadwayRustKafka.Kafka do
 
   @doc "Produces records; those that name no partition go round all of them, beginning with 0."
   @spec produce(t(), String.t(), [TestClient.record()]) :: [non_neg_integer()]
+  def produce(%__MODULE__{cluster: cluster, client: nil}, topic, records) when cluster != nil,
+    do: TestCluster.produce(cluster, topic, records, timeout: @produce_ms)
+
   def produce(kafka, topic, records) do
-    {:ok, offsets} = TestClient.produce(client(kafka), topic, records)
+    {:ok, offsets} = TestClient.produce(client(kafka), topic, records, @produce_ms)
     offsets
   end
 
@@ -86,6 +90,12 @@ defmodule OffBroadwayRustKafka.Kafka do
   end
 
   @spec committed(t(), String.t(), String.t(), partitions :: pos_integer()) :: offsets()
+  def committed(%__MODULE__{cluster: cluster, client: nil}, group, topic, partitions)
+      when cluster != nil do
+    committed = TestCluster.committed(cluster, group, topic)
+    Map.new(all(topic, partitions), fn {_, id} = place -> {place, committed[id]} end)
+  end
+
   def committed(kafka, group, topic, partitions) do
     {:ok, offsets} = TestClient.committed(client(kafka), group, all(topic, partitions))
     offsets

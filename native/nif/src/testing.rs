@@ -1,12 +1,12 @@
-//! The mock cluster and the test client, for the project's own tests and demo.
+//! The mock cluster and the test client, for tests and the demo.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
 use rustler::types::atom::{error, ok};
 use rustler::{Binary, Encoder, Env, NifTaggedEnum, NifUnitEnum, Resource, ResourceArc, Term};
-use testing::{Error, Partition, Record, State, TestClient, TestCluster, Transaction};
+use testing::{codes, Error, Partition, Record, State, TestClient, TestCluster, Transaction};
 
 use crate::decode::{Derived, List};
 use crate::error::Failure;
@@ -21,29 +21,32 @@ struct Client(Held<TestClient>);
 #[rustler::resource_impl]
 impl Resource for Client {}
 
-/// A value until it is stopped. Destroying one waits for librdkafka's threads: a resource may be
-/// collected on a scheduler, so that happens on a thread of its own.
-struct Held<T: Send + 'static>(RwLock<Option<T>>);
+/// A value until it is stopped; a call that is under way then is its last owner, as a stop waits for
+/// none. Destroying one waits for librdkafka's threads: a resource may be collected on a scheduler,
+/// so that happens on a thread of its own.
+struct Held<T: Send + Sync + 'static>(RwLock<Option<Arc<T>>>);
 
-impl<T: Send + 'static> Held<T> {
+impl<T: Send + Sync + 'static> Held<T> {
     fn new(value: T) -> Self {
-        Self(RwLock::new(Some(value)))
+        Self(RwLock::new(Some(Arc::new(value))))
     }
 
     fn with<R>(&self, call: impl FnOnce(&T) -> Result<R, Error>) -> Result<R, Failure> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(value) => Ok(call(value)?),
-            None => Err(stopped()),
-        }
+        let value = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Ok(call(&*value.ok_or_else(stopped)?)?)
     }
 
-    fn take(&self) -> Option<T> {
+    fn take(&self) -> Option<Arc<T>> {
         let mut value = self.0.write().unwrap_or_else(PoisonError::into_inner);
         value.take()
     }
 }
 
-impl<T: Send + 'static> Drop for Held<T> {
+impl<T: Send + Sync + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         if let Some(value) = self.take() {
             // Without a thread to be had, the closure and its value are dropped here after all.
@@ -66,9 +69,8 @@ impl Encoder for Done {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let name = error.code_name();
         let mut failure = Self {
-            code: name.strip_prefix('_').unwrap_or(name).to_lowercase(),
+            code: code_name(error.code_name()),
             message: error.to_string(),
             retryable: error.is_retryable(),
             fatal: false,
@@ -91,10 +93,15 @@ impl From<Error> for Failure {
     }
 }
 
+/// The underscore marks what librdkafka itself found, which no code of ours says.
+fn code_name(name: &str) -> String {
+    name.strip_prefix('_').unwrap_or(name).to_lowercase()
+}
+
 fn stopped() -> Failure {
     Failure {
         code: "closed".to_owned(),
-        message: "the mock cluster is stopped".to_owned(),
+        message: "the mock cluster, or its client, is stopped".to_owned(),
         retryable: false,
         fatal: true,
         topic: None,
@@ -201,10 +208,23 @@ fn mock_request_errors(cluster: ResourceArc<Cluster>, api_key: i16, codes: List<
     Done(cluster.0.with(|it| it.request_errors(api_key, &codes.0)))
 }
 
+/// `[{name, code}]`, by the names that errors have as their code.
+#[rustler::nif]
+fn mock_error_codes() -> Vec<(String, i32)> {
+    let named = |(name, code)| (code_name(name), code);
+    codes().into_iter().map(named).collect()
+}
+
 #[rustler::nif(schedule = "DirtyIo")]
 fn client_start(properties: List<(String, String)>) -> Result<ResourceArc<Client>, Failure> {
     let client = TestClient::new(&properties.0)?;
     Ok(ResourceArc::new(Client(Held::new(client))))
+}
+
+#[rustler::nif(schedule = "DirtyIo")]
+fn client_stop(client: ResourceArc<Client>) -> Done {
+    drop(client.0.take());
+    Done(Ok(()))
 }
 
 #[rustler::nif(schedule = "DirtyIo")]

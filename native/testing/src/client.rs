@@ -27,7 +27,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A record to produce. `None` and an empty value differ, in key, value and headers alike.
 #[derive(Debug, Clone, Default)]
 pub struct Record<'a> {
-    /// The partition; -1 leaves the choice to librdkafka's partitioner.
+    /// The partition; -1 leaves the choice to librdkafka's `partitioner`.
     pub partition: i32,
     /// The key.
     pub key: Option<&'a [u8]>,

@@ -1,9 +1,9 @@
 //! What can go wrong, with librdkafka's code kept.
 
 use std::ffi::CStr;
-use std::fmt;
+use std::{fmt, ptr, slice};
 
-use rdkafka::bindings::rd_kafka_err2name;
+use rdkafka::bindings::{rd_kafka_err2name, rd_kafka_get_err_descs};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::{RDKafkaConfRes, RDKafkaRespErr};
 
@@ -100,10 +100,32 @@ impl Error {
         } = &mut self
         {
             *topic = Some(at_topic.to_owned());
-            *partition = at_partition;
+            // A negative one is a choice left to the partitioner, which made none.
+            *partition = at_partition.filter(|number| *number >= 0);
         }
         self
     }
+}
+
+/// Every code that librdkafka has, with the name that `code_name` gives it.
+pub fn codes() -> Vec<(&'static str, i32)> {
+    let (mut descs, mut count) = (ptr::null(), 0);
+    // SAFETY: both out parameters live through the call, which sets them to a static array.
+    unsafe { rd_kafka_get_err_descs(&mut descs, &mut count) };
+    if descs.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the array is static, and has `count` entries.
+    let descs = unsafe { slice::from_raw_parts(descs, count) };
+    descs
+        .iter()
+        .filter(|desc| !desc.name.is_null())
+        .filter_map(|desc| {
+            // SAFETY: a name that is there is a static C string.
+            let name = unsafe { CStr::from_ptr(desc.name) };
+            Some((name.to_str().ok()?, desc.code as i32))
+        })
+        .collect()
 }
 
 struct Place<'a>(Option<&'a str>, Option<i32>);

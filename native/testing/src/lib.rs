@@ -13,6 +13,6 @@ mod topics;
 
 pub use client::{Record, TestClient, Transaction};
 pub use cluster::{State, TestCluster};
-pub use error::Error;
+pub use error::{codes, Error};
 pub use metadata::Partition;
 pub use rdkafka::error::RDKafkaErrorCode;

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{client, cluster, value, SOON};
-use testing::{Error, RDKafkaErrorCode, State, TestClient, TestCluster};
+use testing::{codes, Error, RDKafkaErrorCode, Record, State, TestClient, TestCluster};
 
 #[test]
 fn a_cluster_has_a_bootstrap_address_per_broker() {
@@ -114,6 +114,34 @@ fn unknown_brokers_and_codes_are_errors() {
     assert!(cluster.topic_error("orders", 12_345).is_err());
     assert!(cluster.request_errors(0, &[12_345]).is_err());
     assert!(cluster.topic_error("or\0ders", 0).is_err());
+}
+
+#[test]
+fn codes_are_all_known_by_name() {
+    let codes = codes();
+    for known in [
+        ("NO_ERROR", 0),
+        ("OFFSET_OUT_OF_RANGE", 1),
+        ("_TRANSPORT", -195),
+    ] {
+        assert!(codes.contains(&known), "{known:?}");
+    }
+}
+
+#[test]
+fn a_record_that_reaches_no_partition_names_its_topic_alone() {
+    let cluster = cluster("orders", 1);
+    let client = client(&cluster, &[("topic.metadata.propagation.max.ms", "1")]);
+    let keyed = Record {
+        partition: -1,
+        key: Some(b"k"),
+        ..Record::default()
+    };
+    let error = client.produce("ordres", &[keyed], SOON).unwrap_err();
+    assert!(
+        matches!(&error, Error::Kafka { topic: Some(topic), partition: None, .. } if topic == "ordres"),
+        "{error:?}"
+    );
 }
 
 #[test]
