@@ -114,23 +114,30 @@ defmodule Bench.Bars do
   end
 
   @spec pulled(Measure.results()) :: [bar()]
-  defp pulled(results) do
-    [
-      at_least("5. NIF level, no Broadway: records/s to raw librdkafka's", 0.9, fn ->
-        Medians.figure(results, @small, Nif, :pulled, "rate") /
-          Medians.figure(results, @small, Raw, :defaults, "rate")
-      end)
-    ]
-  end
+  defp pulled(results),
+    do: [to_raw("5. NIF level, no Broadway", 0.9, Nif, :pulled, :headers, results)]
 
   @spec chunks(Measure.results()) :: [bar()]
   defp chunks(results) do
-    # librdkafka alone does not parse headers either, as nobody asks it for them.
-    for {id, text} <- [chunks: "Chunks of 500", bare_chunks: "– without headers"] do
-      at_least("6. #{text}: records/s to raw librdkafka's", 0.75, fn ->
-        ours(results, id, "rate") / Medians.figure(results, @small, Raw, :defaults, "rate")
-      end)
+    [
+      to_raw("6. Chunks of 500", 0.75, Ours, :chunks, :headers, results),
+      to_raw("6. – without headers", 0.75, Ours, :bare_chunks, :defaults, results)
+    ]
+  end
+
+  # librdkafka parses headers only when somebody asks for them.
+  @spec to_raw(String.t(), float(), module(), atom(), atom(), Measure.results()) :: bar()
+  defp to_raw(text, bar, connector, id, like, results) do
+    to = fn raw ->
+      Medians.figure(results, @small, connector, id, "rate") /
+        Medians.figure(results, @small, Raw, raw, "rate")
     end
+
+    bar = at_least("#{text}: records/s to raw librdkafka's", bar, fn -> to.(:defaults) end)
+
+    if like == :headers,
+      do: beside(bar, "to those of one that reads headers", fn -> to.(:headers) end),
+      else: bar
   end
 
   @spec calls(Measure.results()) :: [bar()]

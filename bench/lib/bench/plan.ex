@@ -36,7 +36,8 @@ defmodule Bench.Plan do
       form: :quick,
       seconds: 3,
       reads: [
-        {@small, 2_000_000, 3, [:defaults, :tuned, :full, :pulled, :chunks, :bare_chunks]},
+        {@small, 2_000_000, 3,
+         [:defaults, :headers, :tuned, :full, :pulled, :chunks, :bare_chunks]},
         {%Shape{bytes: 1024}, 600_000, 3, [:batchers]},
         {%Shape{bytes: 10_240}, 100_000, 3, [:batchers]},
         {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 3, [:batchers]},
@@ -53,7 +54,7 @@ defmodule Bench.Plan do
       form: :full,
       seconds: 10,
       reads: [
-        {@small, 6_000_000, 5, @variants ++ [:full, :pulled, :chunks, :bare_chunks]},
+        {@small, 6_000_000, 5, @variants ++ [:headers, :full, :pulled, :chunks, :bare_chunks]},
         {%Shape{bytes: 1024}, 2_000_000, 5, @variants ++ [:chunks, :bare_chunks]},
         {%Shape{bytes: 10_240}, 200_000, 5, @variants},
         {%Shape{bytes: 1024, codec: "lz4"}, 2_000_000, 5, @variants},
@@ -85,8 +86,8 @@ defmodule Bench.Plan do
   @spec readers(t(), Shape.t(), [atom()]) :: [{module(), Bench.Variant.t()}]
   def readers(plan, shape, ids) do
     for {connector, variant} <- subjects(plan),
-        # There is only one way to set librdkafka up.
-        variant.id in ids or connector == Raw,
+        # All are compared with it.
+        variant.id in ids or {connector, variant.id} == {Raw, :defaults},
         connector.takes_part?(:read, variant, shape),
         do: {connector, variant}
   end

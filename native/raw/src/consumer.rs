@@ -2,6 +2,7 @@
 //! stored and committed by itself.
 
 use std::ffi::{c_char, CStr};
+use std::hint::black_box;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
@@ -18,11 +19,13 @@ const WAIT_MS: i32 = 100;
 pub struct Consumer {
     client: NonNull<rd::rd_kafka_t>,
     queue: NonNull<rd::rd_kafka_queue_t>,
+    /// Whether each record's headers are looked at: librdkafka parses them only then.
+    headers: bool,
 }
 
 impl Consumer {
     /// Starts to join the group.
-    pub fn new(config: &ClientConfig, topic: &str) -> Result<Consumer, Failure> {
+    pub fn new(config: &ClientConfig, topic: &str, headers: bool) -> Result<Consumer, Failure> {
         // rd_kafka_new takes it over.
         let config = ManuallyDrop::new(config.create_native_config()?);
         let mut reason: [c_char; 512] = [0; 512];
@@ -55,7 +58,11 @@ impl Consumer {
             return Err(format!("subscribe: {polled:?}, {subscribed:?}").into());
         }
         let queue = NonNull::new(queue).ok_or("the consumer has no queue")?;
-        Ok(Consumer { client, queue })
+        Ok(Consumer {
+            client,
+            queue,
+            headers,
+        })
     }
 
     /// Hands over the values that are there, or waits a little for the next: how many there were.
@@ -76,9 +83,34 @@ impl Consumer {
             .iter()
             .filter(|message| {
                 // SAFETY: librdkafka has handed over these messages, each once.
-                unsafe { hand_over(**message, &mut each) }
+                unsafe {
+                    if self.headers {
+                        read_headers(**message);
+                    }
+                    hand_over(**message, &mut each)
+                }
             })
             .count()
+    }
+}
+
+/// # Safety
+/// The message is live.
+unsafe fn read_headers(raw: *const rd::rd_kafka_message_t) {
+    let none = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    let (mut list, mut name, mut value, mut size) = (ptr::null_mut(), ptr::null(), ptr::null(), 0);
+    // SAFETY: the message is live and owns the list; an index past its end is answered with an error.
+    unsafe {
+        if rd::rd_kafka_message_headers(raw, &mut list) != none {
+            return;
+        }
+        for index in 0.. {
+            let err = rd::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut size);
+            if err != none {
+                return;
+            }
+            black_box((name, value, size));
+        }
     }
 }
 

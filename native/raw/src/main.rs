@@ -6,7 +6,8 @@
 //!     raw load    brokers= topic= partitions= bytes= records= codec=
 //!     raw pace    brokers= topic= partitions= bytes= rate= slowly= linger=
 //!
-//! The first two take librdkafka's properties as `set.NAME=VALUE`.
+//! The first two take librdkafka's properties as `set.NAME=VALUE`, and `headers=true` or `false`: whether
+//! each record's headers are read.
 //! Figures are lines of `figure NAME VALUE` on standard output. It ends when its standard input does.
 
 #![deny(missing_docs)]

@@ -16,7 +16,7 @@ pub fn throughput(args: &Args) -> Result<(), Failure> {
     let records: usize = args.number("records")?;
     let limit = Duration::from_secs(args.number("seconds")?);
     let started = Instant::now();
-    let consumer = Consumer::new(&config(args)?, args.text("topic")?)?;
+    let consumer = start(args)?;
     let before = first(&consumer, started)?;
     let (since, cpu) = (Instant::now(), usage::cpu()?);
     figure("first_ms", (since - started).as_secs_f64() * 1e3);
@@ -38,7 +38,7 @@ pub fn latency(args: &Args) -> Result<(), Failure> {
     let warm_up = Duration::from_secs(args.number("warm_up")?);
     let limit = warm_up + Duration::from_secs(args.number("seconds")?);
     let started = Instant::now();
-    let consumer = Consumer::new(&config(args)?, args.text("topic")?)?;
+    let consumer = start(args)?;
     first(&consumer, started)?;
     let since = Instant::now();
     figure("first_ms", (since - started).as_secs_f64() * 1e3);
@@ -72,6 +72,11 @@ fn age_ns(value: &[u8]) -> Option<u64> {
         .first_chunk::<8>()
         .map(|bytes| u64::from_be_bytes(*bytes))?;
     Some(now_ns().saturating_sub(stamp))
+}
+
+fn start(args: &Args) -> Result<Consumer, Failure> {
+    let headers = args.text("headers")? == "true";
+    Consumer::new(&config(args)?, args.text("topic")?, headers)
 }
 
 fn first(consumer: &Consumer, started: Instant) -> Result<usize, Failure> {

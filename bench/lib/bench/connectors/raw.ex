@@ -11,7 +11,10 @@ defmodule Bench.Connectors.Raw do
   def title, do: "librdkafka, no BEAM"
 
   @impl Bench.Connector
-  def variants, do: [%Variant{config: ["auto.commit.interval.ms": 200]}]
+  def variants do
+    defaults = %Variant{config: ["auto.commit.interval.ms": 200]}
+    [defaults, %{defaults | id: :headers, title: "headers read"}]
+  end
 
   @impl Bench.Connector
   def versions, do: [{"librdkafka", Raw.librdkafka_version()}]
@@ -20,7 +23,8 @@ defmodule Bench.Connectors.Raw do
   def missing, do: nil
 
   @impl Bench.Connector
-  def takes_part?(kind, _variant, _shape), do: kind in [:read, :latency]
+  def takes_part?(:read, _variant, _shape), do: true
+  def takes_part?(kind, variant, _shape), do: kind == :latency and variant.id == :defaults
 
   @impl Bench.Connector
   def command(%Job{kind: :read} = job),
@@ -30,5 +34,9 @@ defmodule Bench.Connectors.Raw do
     do: Raw.command("latency", job, [warm_up: job.warm_up, seconds: job.seconds] ++ set(job))
 
   @spec set(Job.t()) :: [{String.t(), term()}]
-  defp set(job), do: for({name, value} <- job.variant.config, do: {"set.#{name}", value})
+  defp set(%{variant: variant}),
+    do: [
+      {:headers, variant.id == :headers}
+      | for({name, value} <- variant.config, do: {"set.#{name}", value})
+    ]
 end
