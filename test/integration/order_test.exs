@@ -79,7 +79,13 @@ defmodule OffBroadwayRustKafka.OrderTest do
 
   test "the user's own partition_by is used instead", %{kafka: kafka} do
     topic = create_topic(kafka, 2)
-    produce(kafka, topic, for(n <- 1..40, do: [key: "#{rem(n, 4)}", value: "#{n}"]))
+
+    produce(
+      kafka,
+      topic,
+      for(n <- 1..40, do: [partition: rem(n, 2), key: "#{rem(n, 4)}", value: "#{n}"])
+    )
+
     by_key = fn message -> String.to_integer(message.metadata.key) end
 
     %{name: name} =

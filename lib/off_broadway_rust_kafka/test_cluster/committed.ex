@@ -27,27 +27,35 @@ defmodule OffBroadwayRustKafka.TestCluster.Committed do
     with {:ok, places} <- places(client, topic, timeout),
          {:ok, wanted} <- wanted(options[:offsets], client, places, deadline) do
       subject = %{group: group, topic: topic, timeout: timeout, wanted: wanted}
-      await_until(client, subject, places, deadline)
+      nothing = Map.new(places, fn {_topic, partition} -> {partition, nil} end)
+      await_until(client, subject, places, deadline, nothing)
     end
   end
 
-  @spec await_until(TestClient.t(), map(), list(), integer()) ::
+  @spec await_until(TestClient.t(), map(), list(), integer(), last :: committed()) ::
           {:ok, TestCluster.offsets()} | {:error, Error.t()}
-  defp await_until(client, subject, places, deadline) do
-    with {:ok, committed} <- read_until(client, subject.group, places, deadline) do
-      cond do
-        reached?(committed, subject.wanted) ->
-          {:ok, committed}
+  defp await_until(client, subject, places, deadline, last) do
+    case read_until(client, subject.group, places, deadline) do
+      {:ok, committed} ->
+        cond do
+          reached?(committed, subject.wanted) ->
+            {:ok, committed}
 
-        now() >= deadline ->
-          {:error, too_late(subject, committed)}
+          now() >= deadline ->
+            {:error, too_late(subject, committed)}
 
-        true ->
-          receive do
-          after
-            @poll_ms -> await_until(client, subject, places, deadline)
-          end
-      end
+          true ->
+            receive do
+            after
+              @poll_ms -> await_until(client, subject, places, deadline, committed)
+            end
+        end
+
+      {:error, %Error{code: :timed_out}} ->
+        {:error, too_late(subject, last)}
+
+      error ->
+        error
     end
   end
 
