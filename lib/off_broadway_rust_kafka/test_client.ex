@@ -85,7 +85,13 @@ defmodule OffBroadwayRustKafka.TestClient do
           {:ok, [non_neg_integer()]} | {:error, Error.t()}
   def produce(client, topic, records, timeout \\ @timeout) do
     rows = Records.rows!("#{inspect(__MODULE__)}.produce/4", records)
+    produce_rows(client, topic, rows, timeout)
+  end
 
+  @doc "The same, of records that are checked."
+  @spec produce_rows(t(), String.t(), [Records.row()], timeout_ms :: pos_integer()) ::
+          {:ok, [non_neg_integer()]} | {:error, Error.t()}
+  def produce_rows(client, topic, rows, timeout) do
     with {:ok, rows} <- place(rows, client, topic, timeout),
          do: result(Native.client_produce(client, topic, rows, timeout))
   end

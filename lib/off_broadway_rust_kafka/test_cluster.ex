@@ -206,9 +206,9 @@ defmodule OffBroadwayRustKafka.TestCluster do
   def produce(cluster, topic, records, options \\ []) do
     call = "produce/4"
     Arguments.topic!(call, topic)
-    records = Records.list!("#{inspect(__MODULE__)}.#{call}", records)
+    rows = Records.rows_of!("#{inspect(__MODULE__)}.#{call}", records)
     [timeout: timeout] = Arguments.options!(call, options, [])
-    cluster |> client() |> TestClient.produce(topic, records, timeout) |> answer!()
+    cluster |> client() |> TestClient.produce_rows(topic, rows, timeout) |> answer!()
   end
 
   @doc """

@@ -6,7 +6,7 @@ defmodule OffBroadwayRustKafka.Churn do
   alias OffBroadwayRustKafka.{Gaps, Kafka, Members, TestNode, TestPipeline}
 
   @enforce_keys [:context, :random]
-  defstruct @enforce_keys ++ [members: %{}, windows: [], drains: [], clean: [], killed: []]
+  defstruct @enforce_keys ++ [members: %{}, windows: [], drains: [], clean: [], killed: 0]
 
   @type t :: %__MODULE__{
           context: Members.context(),
@@ -15,7 +15,7 @@ defmodule OffBroadwayRustKafka.Churn do
           windows: [Gaps.window()],
           drains: [{time :: integer(), ms :: non_neg_integer()}],
           clean: [String.t()],
-          killed: [String.t()]
+          killed: non_neg_integer()
         }
   @typep id :: :first | :second | :third | :fourth | :fifth | :node
 
@@ -56,8 +56,8 @@ defmodule OffBroadwayRustKafka.Churn do
   @doc "How many members there were, how many stopped and how many were killed."
   @spec summary(t()) :: String.t()
   def summary(churn) do
-    [clean, killed] = for labels <- [churn.clean, churn.killed], do: length(labels)
-    "#{clean + killed} members, of which #{killed} were killed; longest drain #{drain(churn)} ms"
+    members = length(churn.clean) + churn.killed
+    "#{members} members, of which #{churn.killed} were killed; longest drain #{drain(churn)} ms"
   end
 
   @doc "The longest drain in a window; or of all."
@@ -161,7 +161,7 @@ defmodule OffBroadwayRustKafka.Churn do
       %TestPipeline{} -> kill_pipeline(member)
     end
 
-    %{churn | killed: [label(member) | churn.killed]}
+    %{churn | killed: churn.killed + 1}
   end
 
   @spec kill_pipeline(TestPipeline.t()) :: true

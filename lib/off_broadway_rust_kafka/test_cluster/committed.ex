@@ -37,25 +37,28 @@ defmodule OffBroadwayRustKafka.TestCluster.Committed do
   defp await_until(client, subject, places, deadline, last) do
     case read_until(client, subject.group, places, deadline) do
       {:ok, committed} ->
-        cond do
-          reached?(committed, subject.wanted) ->
-            {:ok, committed}
-
-          now() >= deadline ->
-            {:error, too_late(subject, committed)}
-
-          true ->
-            receive do
-            after
-              @poll_ms -> await_until(client, subject, places, deadline, committed)
-            end
-        end
+        if reached?(committed, subject.wanted),
+          do: {:ok, committed},
+          else: await_more(client, subject, places, deadline, committed)
 
       {:error, %Error{code: :timed_out}} ->
         {:error, too_late(subject, last)}
 
       error ->
         error
+    end
+  end
+
+  @spec await_more(TestClient.t(), map(), list(), integer(), last :: committed()) ::
+          {:ok, TestCluster.offsets()} | {:error, Error.t()}
+  defp await_more(client, subject, places, deadline, committed) do
+    if now() >= deadline do
+      {:error, too_late(subject, committed)}
+    else
+      receive do
+      after
+        @poll_ms -> await_until(client, subject, places, deadline, committed)
+      end
     end
   end
 

@@ -13,16 +13,15 @@ defmodule OffBroadwayRustKafka.TestCluster.Records do
           {partition :: non_neg_integer() | nil, key :: binary() | nil, value :: binary() | nil,
            OffBroadwayRustKafka.Native.headers(), ts :: pos_integer() | nil}
 
-  @doc "One record, or a list of them, as a list."
-  @spec list!(String.t(), term()) :: [TestCluster.record()]
-  def list!(call, records) do
+  @doc "Of one record, or a list of them."
+  @spec rows_of!(String.t(), term()) :: [row()]
+  def rows_of!(call, records) do
     cond do
       records == [] -> []
-      not is_list(records) or Keyword.keyword?(records) -> [records]
+      not is_list(records) or Keyword.keyword?(records) -> rows!(call, [records])
       List.improper?(records) -> refuse!(call, "expected a list of records", records)
-      true -> records
+      true -> rows!(call, records)
     end
-    |> tap(&rows!(call, &1))
   end
 
   @spec rows!(String.t(), [TestCluster.record()]) :: [row()]
