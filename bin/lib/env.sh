@@ -6,6 +6,10 @@
 #   using_stand_ins          true when the stand-ins were chosen
 #   docker_engine            true when a Docker engine with Compose answers
 #   kafka_address KEY TEXT   the value of one KEY=VALUE line that bin/kafka printed
+#   kafka_export TEXT        what bin/kafka printed to the variables that tests read: KAFKA_BROKERS, KAFKA_SASL_BROKERS,
+#                            KAFKA_SSL_BROKERS, ..., KAFKA_CERTIFICATES
+#   kafka_given              the same lines again, from these variables
+#   kafka_forget             unsets them
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -61,3 +65,26 @@ docker_engine() {
 }
 
 kafka_address() { sed -n "s/^$1=//p" <<<"$2"; }
+
+kafka_keys=({,sasl_,ssl_,sasl_ssl_,mutual_,expired_,elsewhere_}brokers certificates)
+
+kafka_export() {
+  local key value
+  for key in "${kafka_keys[@]}"; do
+    value=$(kafka_address "$key" "$1")
+    export "KAFKA_${key^^}=$value"
+  done
+}
+
+kafka_given() {
+  local key variable
+  for key in "${kafka_keys[@]}"; do
+    variable=KAFKA_${key^^}
+    echo "$key=${!variable:-}"
+  done
+}
+
+kafka_forget() {
+  local key
+  for key in "${kafka_keys[@]}"; do unset "KAFKA_${key^^}"; done
+}

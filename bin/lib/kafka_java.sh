@@ -43,12 +43,14 @@ java_class() {
     -Dlog4j2.configurationFile="$root/dev/log4j2.properties" -Dkafka.log.level=WARN "$@"
 }
 
+# Alice's SCRAM passwords cost nothing here; see set_up_alice of bin/kafka.
 java_format() {
-  local folder
+  local folder login='[name=alice,password=alice-secret]'
   folder=$(node_dir "$1")
-  [[ -e $folder/data/meta.properties ]] ||
-    java_class kafka.tools.StorageTool format --cluster-id off-broadway-rust-kafka \
-      --config "$(java_config "$1")" >"$folder/format.log" 2>&1
+  [[ ! -e $folder/data/meta.properties ]] || return 0
+  java_class kafka.tools.StorageTool format --cluster-id off-broadway-rust-kafka --config "$(java_config "$1")" \
+    --add-scram "SCRAM-SHA-256=$login" --add-scram "SCRAM-SHA-512=$login" >"$folder/format.log" 2>&1 || return
+  touch "$dir"/scram-{256,512}-java
 }
 
 java_format_all() {
@@ -69,7 +71,7 @@ java_start() {
   bin/setup --java
   fetch_jars
   for ((n = 1; n <= nodes; n++)); do
-    java_running "$n" || write_config "$n" 127.0.0.1 "$(node_dir "$n")/data"
+    java_running "$n" || write_config "$n" 127.0.0.1 "$(node_dir "$n")/data" "$certificates"
   done
   save_state
   java_format_all

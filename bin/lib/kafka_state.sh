@@ -6,15 +6,18 @@
 #   choose_ports              those of before where they are free, else others
 #   addresses LISTENER        host:port,... of all nodes
 #   node_dir N                where a node's configuration, data, log and pid file are
-#   write_config N ADDRESS-TO-BIND DATA-FOLDER
+#   write_config N ADDRESS-TO-BIND DATA-FOLDER CERTIFICATES-FOLDER
+#   make_certificates         once: for listeners and clients, in certificates
 #   answers HOST PORT         true when what listens there speaks Kafka
 
 where='' nodes=''
 declare -A ports=()
 
 # What clients use, what clients use who may not do everything, what a proxy forwards to, what such a proxy has for its
-# clients, what nodes use among themselves.
-listeners=(plaintext sasl proxied proxy controller)
+# clients, what nodes use among themselves; and those with TLS, see dev/server.properties.
+listeners=(plaintext sasl proxied proxy controller ssl sasl_ssl mutual expired elsewhere)
+
+certificates=$dir/certificates
 
 load_state() {
   local key value
@@ -96,6 +99,14 @@ choose_ports() {
   done
 }
 
+make_certificates() {
+  [[ -e $certificates/made ]] && return
+  command -v elixir >/dev/null || bin/setup
+  rm -rf "$certificates"
+  elixir dev/certificates.exs "$certificates" >&2 || die "bin/kafka: certificates could not be made (see above)."
+  touch "$certificates/made"
+}
+
 write_config() {
   local n=$1 text i listener voters=()
   text=$(<dev/server.properties)
@@ -105,6 +116,7 @@ write_config() {
   text=${text//@NODE@/"$n"}
   text=${text//@BIND@/"$2"}
   text=${text//@DATA@/"$3"}
+  text=${text//@CERTIFICATES@/"$4"}
   for listener in "${listeners[@]}"; do text=${text//@${listener^^}_PORT@/"${ports[${listener}_$n]}"}; done
   mkdir -p "$(node_dir "$n")/config"
   printf '%s\n' "$text" >"$(node_dir "$n")/config/server.properties"

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . bin/lib/env.sh
 
-unset KAFKA_BROKERS KAFKA_SASL_BROKERS KAFKA_PORT KAFKA_NODES
+kafka_forget
+unset KAFKA_PORT KAFKA_NODES
 folder=$(mktemp -d)
 one=$folder/one three=$folder/three
 export KAFKA_DIR=$one
@@ -40,6 +41,13 @@ expect "stop succeeds while it does not run" bin/kafka stop
 first=$(bin/kafka start)
 brokers=$(kafka_address brokers "$first")
 expect "start prints a broker on 127.0.0.1" test "${brokers%:*}" = 127.0.0.1
+certificates=$(kafka_address certificates "$first")
+expect "start prints where certificates are" test -r "$certificates/ca.pem"
+for listener in sasl ssl sasl_ssl mutual expired elsewhere; do
+  address=$(kafka_address "${listener}_brokers" "$first")
+  expect "start prints an address of $listener" test "${address%:*}" = 127.0.0.1
+done
+made=$(<"$certificates/client.key")
 expect "status prints what start printed" test "$(bin/kafka status)" = "$first"
 expect "a second start changes nothing" test "$(bin/kafka start)" = "$first"
 expect "KAFKA_BROKERS is asked for an answer" env KAFKA_BROKERS="localhost:1,$brokers" bin/kafka start
@@ -58,6 +66,7 @@ fi
 expect "it starts again after a crash, at the same address" test "$(bin/kafka start)" = "$first"
 bin/kafka stop
 expect "stop stops it" fails bin/kafka status
+expect "certificates stay" test "$(<"$certificates/client.key")" = "$made"
 bin/kafka clean
 
 export KAFKA_DIR=$three
