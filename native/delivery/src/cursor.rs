@@ -8,18 +8,26 @@ use crate::{Ack, Tracker};
 /// belongs to, so that one from before a rebalance cannot touch the state after it.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
-    epoch: u32,
-    assignment: Option<Assignment>,
+    pub(crate) epoch: u32,
+    pub(crate) by_hand: bool,
+    pub(crate) assignment: Option<Assignment>,
 }
 
 #[derive(Clone, Debug)]
-struct Assignment {
+pub(crate) struct Assignment {
     tracker: Tracker,
-    committed: Option<i64>,
+    pub(crate) committed: Option<i64>,
+    /// What an explicit commit asks for, where nothing else is committed.
+    pub(crate) wanted: Option<i64>,
+    /// Whether some of it was to go back.
+    pub(crate) goes_back: bool,
+    /// How often that was changed, and with which change the broker has confirmed it last.
+    pub(crate) asked: u64,
+    pub(crate) answered: u64,
 }
 
 impl Cursor {
-    /// A cursor that is not assigned, in epoch 0.
+    /// A cursor that is not assigned, in epoch 0, and commits what is acked.
     pub fn new() -> Self {
         Self::default()
     }
@@ -39,6 +47,10 @@ impl Cursor {
         self.assignment = Some(Assignment {
             tracker: Tracker::new(start),
             committed,
+            wanted: None,
+            goes_back: false,
+            asked: 0,
+            answered: 0,
         });
         self.epoch
     }
@@ -103,20 +115,33 @@ impl Cursor {
     /// The offset to commit now: the committable one, when it is above the
     /// committed one or nothing is committed yet. The start position counts, so
     /// that a restart before the first ack begins there again and skips nothing.
+    /// [`by_hand`](Self::by_hand) it is what was asked for.
     pub fn to_commit(&self) -> Option<i64> {
         let assignment = self.assignment.as_ref()?;
+        if self.by_hand {
+            return assignment.wanted;
+        }
         let committable = assignment.tracker.committable();
         (assignment.committed < Some(committable)).then_some(committable)
     }
 
     /// The broker has committed an offset that [`to_commit`](Self::to_commit)
     /// gave in this epoch. Nothing when the epoch is not the current one or there
-    /// is no assignment; never moves the committed mark back.
+    /// is no assignment; never moves the committed mark back, unless by hand.
     pub fn confirm(&mut self, epoch: u32, offset: i64) {
         if epoch != self.epoch {
             return;
         }
         if let Some(assignment) = &mut self.assignment {
+            if self.by_hand {
+                assignment.committed = Some(offset);
+                if assignment.wanted == Some(offset) {
+                    assignment.wanted = None;
+                    assignment.goes_back = false;
+                    assignment.answered = assignment.asked;
+                }
+                return;
+            }
             assignment.committed = assignment.committed.max(Some(offset));
         }
     }
@@ -237,7 +262,7 @@ mod tests {
     fn the_epoch_after_the_last_number_is_another_one() {
         let mut cursor = Cursor {
             epoch: u32::MAX,
-            assignment: None,
+            ..Cursor::new()
         };
         assert_eq!(cursor.assign(0, None), 0);
         assert_eq!(cursor.ack(u32::MAX, 0), Ack::Stale);

@@ -17,15 +17,19 @@
 //! * Within an epoch offsets are delivered in increasing order and at most once,
 //!   redelivery attempts aside; what is acked is never delivered again.
 //! * An ack that carries another epoch changes nothing.
+//! * Where commits are made by hand, nothing is committed that was not asked for,
+//!   and what was asked for goes back only when that was asked for too.
 //! * Acks are idempotent; an offset that was never delivered is refused.
 
 #![forbid(unsafe_code)]
 
 mod cursor;
+mod explicit;
 mod slots;
 mod tracker;
 mod window;
 
 pub use cursor::Cursor;
+pub use explicit::{Asked, Refused};
 pub use slots::SlotTable;
 pub use tracker::{Ack, Tracker};

@@ -65,6 +65,12 @@ impl Tracker {
         self.next
     }
 
+    /// The offset after the last delivered one, or the position advanced to: no
+    /// attempt moves it.
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
     /// Marks an offset delivered. `true`: hand the record out. `false`: drop it,
     /// nothing changed. Dropped are offsets below [`next`](Self::next), those an
     /// attempt meets that are acked or that did not exist when they were passed
