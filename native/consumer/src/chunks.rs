@@ -1,10 +1,10 @@
 //! What a partition has in flight, in chunks.
 
 use std::collections::VecDeque;
-
-use crate::config::Config;
+use std::num::NonZeroUsize;
 
 /// How much of one partition may be in flight.
+#[derive(Clone, Copy)]
 pub(crate) struct Caps {
     pub(crate) records: u64,
     /// Counted besides where a message is a chunk. Chunks are not always full: by records alone a
@@ -13,11 +13,9 @@ pub(crate) struct Caps {
 }
 
 impl Caps {
-    pub(crate) fn of(config: &Config) -> Caps {
-        let records = config.max_in_flight.max(1);
-        let chunks = config
-            .chunk_size
-            .map(|size| (records / size.get() as u64).max(1));
+    pub(crate) fn new(max_in_flight: u64, chunk_size: Option<NonZeroUsize>) -> Caps {
+        let records = max_in_flight.max(1);
+        let chunks = chunk_size.map(|size| (records / size.get() as u64).max(1));
         Caps { records, chunks }
     }
 }

@@ -1,13 +1,16 @@
-//! Pulling: from a lane's queue, through the partitions' cursors, to the caller.
+//! Pulling: from a pool's queue, through the partitions' cursors, to the caller.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 
+use crate::basket::{Basket, Bound};
 use crate::lane::Lane;
+use crate::limits::RECORD;
 use crate::message::Message;
 use crate::partition::{Offered, State};
-use crate::queue::{Queue, CHUNK};
+use crate::queue::Queue;
+use crate::runs::take_run;
 use crate::shared::{Fault, Shared};
+use crate::supply::supply;
 use crate::sync::MutexGuard;
 
 /// A record that was just marked delivered.
@@ -52,132 +55,31 @@ impl Pulled {
     }
 }
 
-/// A lane's side of fetching.
+/// A pool's side of fetching.
 #[derive(Default)]
 pub(crate) struct Intake {
-    /// Where the lane's partitions are forwarded to; none once the member is closing.
+    /// Where the pool's partitions are forwarded to; none once the member is closing.
     pub(crate) queue: Option<Queue>,
     /// Taken from the queue and not looked at yet, because a pull reached its bound.
     pub(crate) fetched: VecDeque<Message>,
-    /// Redeliveries that have not begun: what they bring goes before anything new.
-    pub(crate) withheld: usize,
+    /// The size of a record that was read lately.
+    pub(crate) typical: usize,
 }
 
-/// How much a pull may take besides its demand.
-#[derive(Clone, Copy)]
-pub(crate) enum Bound {
-    /// The record that crosses it still goes.
-    Around(usize),
-    /// The record that would cross it does not.
-    Below(usize),
-}
-
-/// A pull under way.
-struct Basket {
-    /// Messages that are still asked for.
-    demand: usize,
-    chunk_size: Option<NonZeroUsize>,
-    /// Records that the last message may still carry.
-    room: usize,
-    bound: Bound,
-    bytes: usize,
-    /// A record did not go in.
-    full: bool,
-    records: Vec<Delivered>,
-    chunks: Vec<usize>,
-}
-
-impl Basket {
-    fn new(demand: usize, chunk_size: Option<NonZeroUsize>, bound: Bound) -> Basket {
-        let mut basket = Basket {
-            demand,
-            chunk_size,
-            room: 0,
-            bound,
-            bytes: 0,
-            full: false,
-            records: Vec::new(),
-            chunks: Vec::new(),
-        };
-        basket.records.reserve(basket.wanted().min(CHUNK));
-        basket
-    }
-
-    /// Records it may have room for.
-    fn wanted(&self) -> usize {
-        let chunk_size = self.chunk_size.map_or(1, NonZeroUsize::get);
-        self.demand
-            .saturating_mul(chunk_size)
-            .saturating_add(self.room)
-    }
-
-    fn is_full(&self) -> bool {
-        self.full || self.demand == 0 && self.room == 0
-    }
-
-    /// Whether a record would be the first of its message.
-    fn begins(&self, slot: u32, state: &State, message: Option<&Message>) -> bool {
-        let (true, Some(last), Some(message)) = (self.room > 0, self.records.last(), message)
-        else {
-            return true;
-        };
-        let same_run = last.slot == slot && last.epoch == state.cursor.epoch();
-        !same_run || state.passes_over(message)
-    }
-
-    fn has_room_for(&mut self, message: Option<&Message>, begins: bool) -> bool {
-        self.full = self.full
-            || begins && self.demand == 0
-            || match self.bound {
-                Bound::Around(bytes) => self.bytes >= bytes,
-                Bound::Below(bytes) => self.bytes + message.map_or(0, Message::size) > bytes,
-            };
-        !self.full
-    }
-
-    fn put(&mut self, slot: u32, epoch: u32, message: Message, begins: bool) {
-        self.bytes += message.size();
-        self.count(begins);
-        self.records.push(Delivered {
-            slot,
-            epoch,
-            message,
-        });
-    }
-
-    fn count(&mut self, begins: bool) {
-        if begins {
-            self.demand = self.demand.saturating_sub(1);
-        }
-        let Some(chunk_size) = self.chunk_size else {
-            return;
-        };
-        match self.chunks.last_mut() {
-            Some(chunk) if !begins => {
-                *chunk += 1;
-                self.room = self.room.saturating_sub(1);
-            }
-            _ => {
-                self.chunks.push(1);
-                self.room = chunk_size.get() - 1;
+impl Intake {
+    /// Takes what is in the queue now, up to so many bytes with what was taken before. What is left in it
+    /// when a partition is paused librdkafka forgets, and fetches again.
+    pub(crate) fn take_queued(&mut self, spare: usize) {
+        let Some(queue) = &self.queue else { return };
+        let room = spare.checked_div(self.typical).unwrap_or(0);
+        let mut wanted = queue.len().min(room.saturating_sub(self.fetched.len()));
+        while wanted > 0 {
+            match queue.consume(wanted, &mut self.fetched) {
+                0 => return,
+                count => wanted -= count,
             }
         }
     }
-
-    fn into_pulled(self, more: bool) -> Pulled {
-        Pulled {
-            records: self.records,
-            chunks: self.chunks,
-            more,
-        }
-    }
-}
-
-impl Bound {
-    /// For a thread that may be busy for some milliseconds.
-    pub(crate) const LONG: Bound = Bound::Around(4 * 1024 * 1024);
-    /// For one that may be busy for a small part of one.
-    pub(crate) const SHORT: Bound = Bound::Below(128 * 1024);
 }
 
 // Rounds after which a pull of records that trickle in leaves the rest to the next one.
@@ -194,44 +96,67 @@ pub(crate) fn pull(
     let Intake {
         queue,
         fetched,
-        withheld,
+        typical,
     } = &mut *intake;
     let Some(queue) = queue else {
         return Pulled::default();
     };
     // While disarmed no wake-up is sent from this thread, which may be a scheduler's.
     lane.bell.disarm();
-    if *withheld > 0 {
+    if lane.is_withheld() || shared.all_paused() {
         lane.bell.arm();
         return Pulled::default();
     }
     let mut basket = Basket::new(demand, shared.chunk_size, bound);
+    basket.stopped = lane.pool.has_full();
     for _ in 0..ROUNDS {
-        take_parked(shared, lane, queue, &mut basket);
-        take_fetched(shared, fetched, &mut basket);
-        while !basket.is_full() && queue.consume(basket.wanted(), fetched) > 0 {
-            take_fetched(shared, fetched, &mut basket);
+        take_parked(shared, lane, &mut basket);
+        take_fetched(shared, lane, fetched, &mut basket);
+        while !basket.is_closed() {
+            let at_most = basket.wanted().min(may_read(shared, *typical));
+            if queue.consume(at_most, fetched) == 0 {
+                break;
+            }
+            *typical = typical_of(fetched);
+            take_fetched(shared, lane, fetched, &mut basket);
         }
         if basket.is_full() {
             return basket.into_pulled(true);
         }
         lane.bell.arm();
-        let quiet = queue.len() == 0 && lane.ready.lock().is_empty();
-        if quiet || !lane.bell.disarm() {
+        // The service thread wakes the lane when it has paused what is full.
+        basket.stopped = lane.pool.has_full();
+        let quiet = basket.stopped || fetched.is_empty() && queue.len() == 0;
+        if quiet && lane.ready.lock().is_empty() || !lane.bell.disarm() {
             return basket.into_pulled(false);
         }
     }
     basket.into_pulled(true)
 }
 
+/// How many records to read at a time: as many as one partition may park on top of the others.
+/// The first one tells how large they are.
+pub(crate) fn may_read(shared: &Shared, typical: usize) -> usize {
+    let share = shared.limits.share();
+    share.checked_div(typical).unwrap_or(1).max(1)
+}
+
+pub(crate) fn typical_of(fetched: &VecDeque<Message>) -> usize {
+    fetched.back().map_or(0, Message::size) + RECORD
+}
+
 /// Parked records are older than anything fetched later of their partition: they go first.
-fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket) {
+fn take_parked(shared: &Shared, lane: &Lane, basket: &mut Basket) {
     let ready = std::mem::take(&mut *lane.ready.lock());
+    let caps = shared.caps_on(Some(lane.index()));
     for slot in ready {
-        let Some(partition) = shared.partition(slot) else {
+        // One that has moved meanwhile has nothing parked that is older.
+        let partition = shared.partition(slot);
+        let Some(partition) = partition.filter(|it| it.lane() == Some(lane.index())) else {
             continue;
         };
         let mut state = partition.lock();
+        let before = state.parked_bytes();
         loop {
             let begins = basket.begins(slot, &state, state.first_parked());
             if !basket.has_room_for(state.first_parked(), begins) {
@@ -239,40 +164,57 @@ fn take_parked(shared: &Shared, lane: &Lane, queue: &Queue, basket: &mut Basket)
                 lane.ready.lock().push(slot);
                 break;
             }
-            let Some(offered) = state.unpark(queue, begins, &shared.caps) else {
+            let Some(offered) = state.unpark(begins, &caps) else {
                 break;
             };
-            take_offered(shared, slot, &state, offered, begins, basket);
+            take_offered(shared, lane, slot, &state, offered, begins, basket);
+        }
+        shared.limits.count(before, state.parked_bytes());
+        if state.is_drained(shared.limits.share()) {
+            lane.pool.put_drained(slot);
+            shared.kick();
         }
     }
 }
 
-/// Offers what was fetched, one lock for each run of a partition.
-fn take_fetched(shared: &Shared, fetched: &mut VecDeque<Message>, basket: &mut Basket) {
-    while let Some(first) = fetched.front() {
-        let run = first.partition_key();
-        let partition = shared.find(first.topic(), first.partition());
-        let mut state = partition.as_ref().map(|p| p.lock());
-        while let Some(next) = fetched.front().filter(|next| next.partition_key() == run) {
-            let (Some(partition), Some(state)) = (&partition, &mut state) else {
-                fetched.pop_front();
-                continue;
-            };
-            let begins = basket.begins(partition.slot, state, Some(next));
-            if !basket.has_room_for(Some(next), begins) {
-                return;
+/// Offers what was fetched.
+fn take_fetched(
+    shared: &Shared,
+    lane: &Lane,
+    fetched: &mut VecDeque<Message>,
+    basket: &mut Basket,
+) {
+    let share = shared.limits.share();
+    let caps = shared.caps_on(Some(lane.index()));
+    while !basket.is_closed() {
+        let run = take_run(shared, fetched, |partition, state, mut run| {
+            let own = partition.lane() == Some(lane.index());
+            while !basket.is_closed() {
+                let Some(next) = run.first() else { break };
+                if !own {
+                    basket.read_for_another(next.size());
+                    let Some(message) = run.take() else { break };
+                    basket.stopped |= supply(shared, &lane.pool, partition, state, message, share);
+                    continue;
+                }
+                let begins = basket.begins(partition.slot, state, Some(next));
+                if !basket.has_room_for(Some(next), begins) {
+                    break;
+                }
+                let Some(message) = run.take() else { break };
+                let offered = state.offer(message, begins, &caps, share);
+                take_offered(shared, lane, partition.slot, state, offered, begins, basket);
             }
-            let Some(message) = fetched.pop_front() else {
-                return;
-            };
-            let offered = state.offer(message, begins, &shared.caps);
-            take_offered(shared, partition.slot, state, offered, begins, basket);
+        });
+        if run.is_none() {
+            return;
         }
     }
 }
 
 fn take_offered(
     shared: &Shared,
+    lane: &Lane,
     slot: u32,
     state: &State,
     offered: Offered,
@@ -282,6 +224,11 @@ fn take_offered(
     match offered {
         Offered::Delivered(message, epoch) => basket.put(slot, epoch, message, begins),
         Offered::Kept => {}
+        Offered::Filled => {
+            basket.stopped = true;
+            lane.pool.put_full(slot);
+            shared.kick();
+        }
         Offered::Fault(offset, code, text) => shared.report_fault(Fault {
             slot,
             epoch: state.cursor.epoch(),

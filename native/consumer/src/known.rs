@@ -35,6 +35,11 @@ impl Known {
         }
     }
 
+    /// Forgets topics: one that is met again is seen for the first time.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.0.retain(|topic, _| wanted(topic));
+    }
+
     pub(crate) fn has(&self, topic: &str) -> bool {
         self.0.contains_key(topic)
     }
@@ -94,6 +99,15 @@ mod tests {
             saw(&mut known, id, 3);
             assert_eq!(new(&known), [true; 3]);
         }
+    }
+
+    #[test]
+    fn a_topic_that_was_left_is_seen_for_the_first_time_when_it_is_taken_again() {
+        let mut known = Known::default();
+        saw(&mut known, Some(1), 1);
+        known.retain(|topic| topic != "orders");
+        saw(&mut known, Some(1), 3);
+        assert_eq!(new(&known), [false; 3]);
     }
 
     #[test]

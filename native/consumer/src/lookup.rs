@@ -8,11 +8,13 @@ use std::time::Duration;
 use crossbeam_channel::{unbounded, Receiver, Sender};
 
 use crate::client::Client;
+use crate::command::Command;
 use crate::config::Topic;
 use crate::describe::TopicId;
 use crate::error::Error;
 use crate::positions::{Position, Wanted};
-use crate::service::Command;
+use crate::seeks::Seeks;
+use crate::subscription::Update;
 use crate::worker;
 
 /// Something to look up or to do.
@@ -38,6 +40,12 @@ pub(crate) enum Job {
         partition: i32,
         offset: i64,
     },
+    /// Finds the offsets that seeks go to.
+    Resolve(Seeks),
+    /// Gets to know topics that the member is to be subscribed to.
+    Meet(Update),
+    /// The topics that the member is subscribed to from now on.
+    Topics(Vec<Topic>),
 }
 
 /// What a job led to.
@@ -57,6 +65,10 @@ pub(crate) enum Answer {
         epoch: u32,
         result: Result<i64, Error>,
     },
+    /// An offset for each of the targets.
+    Resolved(Seeks, Result<Vec<i64>, Error>),
+    /// Whether librdkafka knows them now.
+    Met(Update, Result<(), Error>),
     /// The ids that topics have now.
     Topics(HashMap<String, TopicId>),
     /// A look-up failed and is tried again.

@@ -1,6 +1,6 @@
 //! The state of one partition that lanes, acks and the service thread share.
 
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use delivery::{Ack, Cursor};
@@ -9,6 +9,7 @@ use crate::chunks::{Caps, Chunks};
 use crate::code::Code;
 use crate::describe::TopicId;
 use crate::message::Message;
+use crate::parked::Parked;
 use crate::queue::Queue;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -17,9 +18,12 @@ pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) slot: u32,
-    pub(crate) lane: usize,
+    /// Written by the service thread, with the pool's intake held.
+    lane: AtomicUsize,
     state: Mutex<State>,
 }
+
+const NOBODY: usize = usize::MAX;
 
 /// Whether records of a partition may be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(crate) enum Flow {
     Held,
     /// Assigned, and stopped before a record that cannot be read.
     Failed,
+    /// Assigned, and on no lane: nobody has claimed it.
+    Unclaimed,
     /// Records are delivered.
     Running,
 }
@@ -39,12 +45,15 @@ pub(crate) struct State {
     /// Of the topic that the cursor is of, where brokers have ids.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) flow: Flow,
-    /// The partition's own queue, forwarded to its lane's unless the partition is capped.
+    /// The partition's own queue, forwarded to its lane's.
     pub(crate) queue: Option<Queue>,
-    /// Records that were in the lane's queue when the partition reached its cap, in order.
-    parked: VecDeque<Message>,
+    parked: Parked,
     capped: bool,
     ready: bool,
+    /// Paused at somebody's wish.
+    on_hold: bool,
+    /// Paused in librdkafka for being nobody's.
+    shut: bool,
     /// None where messages are single records.
     chunks: Chunks,
 }
@@ -58,6 +67,8 @@ pub(crate) enum Offered {
     Delivered(Message, u32),
     /// Parked, or dropped because it comes again or was delivered before.
     Kept,
+    /// Parked, and with it as much as may be: the partition is to be paused.
+    Filled,
     /// Not a record: the partition failed, and is held until the service thread restored it.
     Fault(i64, Code, String),
 }
@@ -65,6 +76,8 @@ pub(crate) enum Offered {
 /// What an ack led to.
 #[derive(Default)]
 pub(crate) struct AckEffects {
+    /// How many records were unacked before it.
+    pub(crate) acked: u64,
     /// A prefix is complete: there is an offset to commit.
     pub(crate) committable: bool,
     /// The partition left its cap: its lane has something to pull.
@@ -74,24 +87,47 @@ pub(crate) struct AckEffects {
 }
 
 impl Partition {
-    pub(crate) fn new(topic: Arc<str>, partition: i32, slot: u32, lane: usize) -> Partition {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        partition: i32,
+        slot: u32,
+        lane: Option<usize>,
+        by_hand: bool,
+    ) -> Partition {
+        let cursor = if by_hand {
+            Cursor::by_hand()
+        } else {
+            Cursor::new()
+        };
         let state = State {
-            cursor: Cursor::new(),
+            cursor,
             topic_id: None,
             flow: Flow::Stopped,
             queue: None,
-            parked: VecDeque::new(),
+            parked: Parked::default(),
             capped: false,
             ready: false,
+            on_hold: false,
+            shut: false,
             chunks: Chunks::default(),
         };
         Partition {
             topic,
             partition,
             slot,
-            lane,
+            lane: AtomicUsize::new(lane.unwrap_or(NOBODY)),
             state: Mutex::new(state),
         }
+    }
+
+    /// The lane that it is on, if anybody's.
+    pub(crate) fn lane(&self) -> Option<usize> {
+        let lane = self.lane.load(Ordering::Relaxed);
+        (lane != NOBODY).then_some(lane)
+    }
+
+    pub(crate) fn put_on(&self, lane: Option<usize>) {
+        self.lane.store(lane.unwrap_or(NOBODY), Ordering::Relaxed);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,17 +156,61 @@ impl State {
     }
 
     /// Takes a record from the lane's queue, in the order of the queue. `begins` says whether it
-    /// would be the first of its message.
-    pub(crate) fn offer(&mut self, message: Message, begins: bool, caps: &Caps) -> Offered {
+    /// would be the first of its message, and `share` how many bytes may be parked.
+    pub(crate) fn offer(
+        &mut self,
+        message: Message,
+        begins: bool,
+        caps: &Caps,
+        share: usize,
+    ) -> Offered {
         if self.flow != Flow::Running {
             return Offered::Kept;
         }
         // An error too: it must not go before the records that were parked before it.
-        if self.capped || self.at_cap(begins, caps) {
-            self.park(message);
-            return Offered::Kept;
+        if self.capped || self.on_hold || self.at_cap(begins, caps) {
+            self.capped = true;
+            return if self.parked.push(message, share) {
+                Offered::Filled
+            } else {
+                Offered::Kept
+            };
         }
         self.deliver(message, begins, caps)
+    }
+
+    /// Parks a record for whoever the partition's lane is pulled by, as another one has read it.
+    /// Answers also whether that lane has something to pull because of it.
+    pub(crate) fn put_by(
+        &mut self,
+        message: Message,
+        caps: &Caps,
+        share: usize,
+    ) -> (Offered, bool) {
+        if self.flow != Flow::Running {
+            return (Offered::Kept, false);
+        }
+        // One that was at its cap goes on at half of it, when an ack says so.
+        let free = !self.capped && !self.at_cap(true, caps);
+        self.capped = true;
+        let offered = if self.parked.push(message, share) {
+            Offered::Filled
+        } else {
+            Offered::Kept
+        };
+        (offered, free && self.make_ready())
+    }
+
+    /// Whether the partition is nobody's, and to be paused for that.
+    pub(crate) fn shut(&mut self) -> bool {
+        let nobodys = self.flow == Flow::Unclaimed;
+        self.shut |= nobodys;
+        nobodys
+    }
+
+    /// Whether the partition was paused for being nobody's.
+    pub(crate) fn open(&mut self) -> bool {
+        std::mem::take(&mut self.shut)
     }
 
     fn deliver(&mut self, message: Message, begins: bool, caps: &Caps) -> Offered {
@@ -173,35 +253,19 @@ impl State {
         of_records && of_chunks && !self.at_cap(true, caps)
     }
 
-    fn park(&mut self, message: Message) {
-        self.parked.push_back(message);
-        if !self.capped {
-            self.capped = true;
-            if let Some(queue) = &self.queue {
-                queue.forward(None);
-            }
-        }
-    }
-
     /// The record that is unparked next.
     pub(crate) fn first_parked(&self) -> Option<&Message> {
-        self.parked.front()
+        self.parked.first()
     }
 
-    /// What became of the next parked record; called until it answers `None`. Once nothing is
-    /// parked the partition's queue flows into its lane's again.
-    pub(crate) fn unpark(
-        &mut self,
-        lane_queue: &Queue,
-        begins: bool,
-        caps: &Caps,
-    ) -> Option<Offered> {
+    /// What became of the next parked record; called until it answers `None`.
+    pub(crate) fn unpark(&mut self, begins: bool, caps: &Caps) -> Option<Offered> {
         self.ready = false;
-        if self.flow != Flow::Running || self.at_cap(begins, caps) {
+        if self.flow != Flow::Running || self.on_hold || self.at_cap(begins, caps) {
             return None;
         }
-        let Some(message) = self.parked.pop_front() else {
-            self.uncap(lane_queue);
+        let Some(message) = self.parked.pop() else {
+            self.capped = false;
             return None;
         };
         Some(self.deliver(message, begins, caps))
@@ -210,23 +274,44 @@ impl State {
     /// Joins the partition's queue to its lane's once more: librdkafka parts them when it stops
     /// fetching, which may be after we joined them.
     pub(crate) fn rejoin(&self, lane_queue: Option<&Queue>) {
-        if let (Flow::Running, false, Some(queue)) = (self.flow, self.capped, &self.queue) {
+        if let (Flow::Running, Some(queue)) = (self.flow, &self.queue) {
             queue.forward(lane_queue);
         }
     }
 
-    fn uncap(&mut self, lane_queue: &Queue) {
-        if self.capped {
-            self.capped = false;
-            if let Some(queue) = &self.queue {
-                queue.forward(Some(lane_queue));
-            }
-        }
+    /// Bytes of the records that are parked.
+    pub(crate) fn parked_bytes(&self) -> usize {
+        self.parked.bytes()
+    }
+
+    /// Whether so few records are left parked of a paused partition that it is to be resumed.
+    pub(crate) fn is_drained(&mut self, share: usize) -> bool {
+        self.parked.is_drained(share)
+    }
+
+    /// Whether the partition is to be paused, as it is from now on.
+    pub(crate) fn pause(&mut self) -> bool {
+        self.parked.pause()
+    }
+
+    /// Whether the partition is to be resumed, as it is from now on.
+    pub(crate) fn resume(&mut self) -> bool {
+        self.parked.resume()
+    }
+
+    /// Keeps its records back, or does so no longer; whether it has some to be unparked.
+    pub(crate) fn hold(&mut self, on_hold: bool) -> bool {
+        self.on_hold = on_hold;
+        self.make_ready()
+    }
+
+    pub(crate) fn is_on_hold(&self) -> bool {
+        self.on_hold
     }
 
     /// Marks the partition ready to be unparked; `false` when it was, or has no need.
     pub(crate) fn make_ready(&mut self) -> bool {
-        let news = self.capped && !self.ready;
+        let news = self.capped && !self.ready && !self.on_hold;
         self.ready |= news;
         news
     }
@@ -236,11 +321,12 @@ impl State {
         self.ready = true;
     }
 
-    /// Forgets what was fetched and not delivered: it will come again, or not at all.
-    pub(crate) fn discard_fetched(&mut self) {
-        self.parked.clear();
+    /// Forgets what was fetched and not delivered: it will come again, or not at all. Answers
+    /// whether the partition is paused, of which nothing is known from now on.
+    pub(crate) fn discard_fetched(&mut self) -> bool {
         self.ready = false;
         self.capped = false;
+        self.parked.clear()
     }
 
     /// Whether every fetched record was delivered or dropped.
@@ -253,7 +339,7 @@ impl State {
             return self.ack_range(epoch, offset, offset, caps);
         }
         match self.cursor.ack(epoch, offset) {
-            Ack::Acked => self.acked(caps),
+            Ack::Acked => self.acked(1, caps),
             _ => AckEffects::default(),
         }
     }
@@ -272,11 +358,11 @@ impl State {
         });
         match acked {
             0 => AckEffects::default(),
-            _ => self.acked(caps),
+            count => self.acked(count, caps),
         }
     }
 
-    fn acked(&mut self, caps: &Caps) -> AckEffects {
+    fn acked(&mut self, acked: u64, caps: &Caps) -> AckEffects {
         let Some(tracker) = self.cursor.tracker() else {
             return AckEffects::default();
         };
@@ -286,6 +372,7 @@ impl State {
             self.chunks.clear();
         }
         AckEffects {
+            acked,
             committable: self.cursor.to_commit().is_some(),
             uncapped: self.below_half(caps) && self.make_ready(),
             drained,

@@ -20,6 +20,10 @@ pub(crate) enum Polled {
     Stray(String, i32),
     Error(Error),
     Log(i32, String, String),
+    /// librdkafka's statistics, as JSON.
+    Statistics(String),
+    /// There is no token yet, or it ends soon.
+    TokenWanted,
     Other,
 }
 
@@ -71,6 +75,8 @@ pub(crate) unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Polled {
                 rd::rd_kafka_event_log(event, &mut facility, &mut line, &mut level);
                 Polled::Log(level, text(facility), text(line))
             }
+            rd::RD_KAFKA_EVENT_STATS => Polled::Statistics(text(rd::rd_kafka_event_stats(event))),
+            rd::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => Polled::TokenWanted,
             _ => Polled::Other,
         }
     }

@@ -27,19 +27,19 @@ pub(crate) struct Position {
 
 /// Finds positions.
 pub(crate) struct Positions {
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     topics: Vec<Topic>,
     known: Known,
 }
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 // For ids, which only the controller tells: it may be away while all else goes on.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 // ListOffsets' own names for the two ends of a partition.
-const OLDEST: i64 = -2;
-const END: i64 = -1;
+pub(crate) const OLDEST: i64 = -2;
+pub(crate) const END: i64 = -1;
 
 impl Positions {
     pub(crate) fn new(client: Arc<Client>, topics: Vec<Topic>) -> Positions {
@@ -48,6 +48,13 @@ impl Positions {
             topics,
             known: Known::default(),
         }
+    }
+
+    /// Goes by other topics from now on, and knows nothing any more of those that are left.
+    pub(crate) fn set_topics(&mut self, topics: Vec<Topic>) {
+        self.known
+            .retain(|known| topics.iter().any(|topic| topic.name == known));
+        self.topics = topics;
     }
 
     /// The ids that the topics have now, of those that have one.

@@ -45,8 +45,20 @@ impl<'m> Racer<'m> {
             assert!(Instant::now() < deadline, "{} of {count}", self.seen);
             match self.member.wakes.recv_timeout(LOOK) {
                 Ok(lane) => self.pull(lane),
-                Err(_) => (0..self.lanes).for_each(|lane| self.look(lane)),
+                Err(_) => self.look_again(),
             }
+        }
+    }
+
+    /// A record may have come just now, and its wake-up be on its way.
+    fn look_again(&mut self) {
+        let held = self.member.consumer().buffered();
+        if held.queued_records == 0 && held.parked_bytes == 0 {
+            return;
+        }
+        match self.member.wakes.recv_timeout(3 * LOOK) {
+            Ok(lane) => self.pull(lane),
+            Err(_) => (0..self.lanes).for_each(|lane| self.look(lane)),
         }
     }
 

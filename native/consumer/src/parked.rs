@@ -1,0 +1,117 @@
+//! Records of a partition at its cap, and whether more of it is fetched.
+
+use std::collections::VecDeque;
+
+use crate::limits::RECORD;
+use crate::message::Message;
+
+/// Records that were in the lane's queue when their partition reached its cap, or came later; in
+/// order.
+#[derive(Default)]
+pub(crate) struct Parked {
+    records: VecDeque<Message>,
+    bytes: usize,
+    /// Stretches of memory that the records are in, about.
+    pieces: usize,
+    fetching: Fetching,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Fetching {
+    #[default]
+    On,
+    /// To be paused by the service thread.
+    Full,
+    Paused,
+    /// To be resumed by the service thread.
+    Drained,
+}
+
+// An uncompressed record keeps the whole answer that it came in. Those of a partition that gets few
+// at a time would keep many.
+const PIECES: usize = 16;
+
+// No answer is longer, and few are as long.
+const PIECE: usize = 1 << 20;
+
+// What is left of a share when fetching goes on, so that more comes before it is gone.
+const REST: usize = 4;
+
+impl Parked {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn first(&self) -> Option<&Message> {
+        self.records.front()
+    }
+
+    /// Whether the partition has to be paused: it is said once.
+    pub(crate) fn push(&mut self, message: Message, share: usize) -> bool {
+        let last = self.records.back().map(Message::address);
+        if last.is_none_or(|last| message.address().abs_diff(last) > PIECE) {
+            self.pieces += 1;
+        }
+        self.bytes += size(&message);
+        self.records.push_back(message);
+        let much = self.bytes >= share || self.pieces > PIECES;
+        let full = much && self.fetching == Fetching::On;
+        if full {
+            self.fetching = Fetching::Full;
+        }
+        full
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let message = self.records.pop_front()?;
+        self.bytes -= size(&message);
+        if self.is_empty() {
+            self.pieces = 0;
+        }
+        Some(message)
+    }
+
+    /// Whether the partition has to be resumed: it is said once.
+    pub(crate) fn is_drained(&mut self, share: usize) -> bool {
+        let drained = self.fetching == Fetching::Paused && self.bytes <= share / REST;
+        if drained {
+            self.fetching = Fetching::Drained;
+        }
+        drained
+    }
+
+    /// Whether a pause is still wanted; from now on it is one.
+    pub(crate) fn pause(&mut self) -> bool {
+        let wanted = self.fetching == Fetching::Full && !self.is_empty();
+        match self.fetching {
+            Fetching::Full if wanted => self.fetching = Fetching::Paused,
+            Fetching::Full => self.fetching = Fetching::On,
+            _ => {}
+        }
+        wanted
+    }
+
+    /// Whether a resumption is still wanted; from now on the partition is fetched.
+    pub(crate) fn resume(&mut self) -> bool {
+        let wanted = self.fetching == Fetching::Drained;
+        if wanted {
+            self.fetching = Fetching::On;
+        }
+        wanted
+    }
+
+    /// Forgets all; answers whether librdkafka has the partition paused.
+    pub(crate) fn clear(&mut self) -> bool {
+        let paused = matches!(self.fetching, Fetching::Paused | Fetching::Drained);
+        *self = Parked::default();
+        paused
+    }
+}
+
+fn size(message: &Message) -> usize {
+    message.size() + RECORD
+}
