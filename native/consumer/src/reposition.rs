@@ -2,6 +2,7 @@
 //! control records.
 
 use std::collections::HashMap;
+use std::ptr;
 use std::sync::Arc;
 
 use delivery::Tracker;
@@ -15,6 +16,7 @@ use crate::event::Event;
 use crate::lookup::Job;
 use crate::offsets::Offsets;
 use crate::partition::{Flow, Partition};
+use crate::pool::Pool;
 use crate::positions::Position;
 use crate::service::Service;
 use crate::shared::Fault;
@@ -24,16 +26,27 @@ impl Service {
     /// or failed fetches into a queue of its own: what comes from the restored position is not to
     /// be dropped with what came before it.
     pub(crate) fn set_aside(&self, partition: &Partition, flow: Flow) {
-        let mut intake = self.shared.lanes[partition.lane].intake.lock();
+        let mut intake = self.shared.pool_of(partition).intake.lock();
         intake.fetched.retain(|message| {
             message.partition() != partition.partition || message.topic() != &*partition.topic
         });
         let mut state = partition.lock();
-        state.flow = flow;
-        state.discard_fetched();
+        state.flow = match flow {
+            Flow::Stopped => Flow::Stopped,
+            _ if partition.lane().is_none() => Flow::Unclaimed,
+            _ => flow,
+        };
+        self.shared.limits.count(state.parked_bytes(), 0);
+        let paused = state.discard_fetched();
         if let Some(queue) = &state.queue {
-            let apart = matches!(flow, Flow::Held | Flow::Failed);
+            let apart = !matches!(state.flow, Flow::Running | Flow::Stopped);
             queue.forward(intake.queue.as_ref().filter(|_| !apart));
+        }
+        // Acks wait for the state.
+        drop(state);
+        if paused {
+            let list = Offsets::new([(&*partition.topic, partition.partition, 0)]);
+            self.client.resume(&list);
         }
     }
 
@@ -110,7 +123,8 @@ impl Service {
                 let is_another = ids
                     .get(&*partition.topic)
                     .is_some_and(|is| state.topic_id.get_or_insert(*is) != is);
-                (is_another && state.flow != Flow::Stopped).then(|| state.cursor.epoch())
+                (is_another && !matches!(state.flow, Flow::Stopped | Flow::Unclaimed))
+                    .then(|| state.cursor.epoch())
             };
             if let Some(epoch) = epoch {
                 self.set_aside(&partition, Flow::Held);
@@ -171,13 +185,13 @@ impl Service {
                 self.seek(&partition);
             }
         }
-        self.shared.lanes[partition.lane].bell.ring();
+        self.shared.ring(partition.lane());
     }
 
     /// Whether nothing was read since the seek. A pull that was reading while it was done may
     /// have moved the position past it, which a pause of librdkafka's would take for the truth.
     fn is_unread(&self, partition: &Partition) -> bool {
-        let _no_pull = self.shared.lanes[partition.lane].intake.lock();
+        let _no_pull = self.shared.pool_of(partition).intake.lock();
         let list = Offsets::new([(&*partition.topic, partition.partition, 0)]);
         self.client.positions(&list).is_ok() && list.entries().iter().all(|entry| entry.offset < 0)
     }
@@ -276,14 +290,14 @@ impl Service {
         self.set_aside(partition, flow);
     }
 
-    /// Moves cursors over control records and trailing gaps. The caller holds the lane's intake,
+    /// Moves cursors over control records and trailing gaps. The caller holds the pool's intake,
     /// and nothing waits in it.
-    pub(crate) fn advance_positions(&self, lane: usize) {
+    pub(crate) fn advance_positions(&self, pool: &Pool) {
         let partitions: Vec<Arc<Partition>> = self
             .shared
             .all()
             .into_iter()
-            .filter(|partition| partition.lane == lane && is_idle(partition))
+            .filter(|it| ptr::eq(self.shared.pool_of(it), pool) && is_idle(it))
             .collect();
         if partitions.is_empty() {
             return;

@@ -53,20 +53,38 @@ impl Stalls {
         let stalled: Vec<Stalled> = shared
             .all()
             .iter()
-            .filter_map(|partition| self.look(partition, timeout, now))
+            .filter_map(|partition| self.look(partition, shared.all_paused(), timeout, now))
             .collect();
         if !stalled.is_empty() {
             shared.sink.event(Event::Stalled(stalled));
         }
     }
 
-    fn look(&mut self, partition: &Partition, timeout: Duration, now: Instant) -> Option<Stalled> {
+    /// How long a partition's oldest unacked record has been that, when a look has seen it.
+    pub(crate) fn age(&self, partition: &Partition, now: Instant) -> Option<Duration> {
+        let seen = self.oldest.get(&partition.slot)?;
         let state = partition.lock();
-        // One that is being revoked is bounded by its drain.
+        let offset = state.cursor.tracker()?.oldest_unacked()?;
+        ((seen.epoch, seen.offset) == (state.cursor.epoch(), offset))
+            .then(|| now.saturating_duration_since(seen.since))
+    }
+
+    fn look(
+        &mut self,
+        partition: &Partition,
+        all_paused: bool,
+        timeout: Duration,
+        now: Instant,
+    ) -> Option<Stalled> {
+        let state = partition.lock();
+        // One that is being revoked is bounded by its drain, and nobody's waits to be claimed.
         let tracker = state
             .cursor
             .tracker()
-            .filter(|_| state.flow != Flow::Stopped);
+            .filter(|_| !matches!(state.flow, Flow::Stopped | Flow::Unclaimed));
+        // Nobody has it: it is to be delivered again once it is no longer paused.
+        let paused = all_paused || state.is_on_hold();
+        let tracker = tracker.filter(|it| !(paused && it.oldest_unacked() >= Some(it.next())));
         let Some(offset) = tracker.and_then(|tracker| tracker.oldest_unacked()) else {
             self.oldest.remove(&partition.slot);
             return None;
