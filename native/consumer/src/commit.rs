@@ -13,6 +13,7 @@ use crate::event::{Event, Offset};
 use crate::offsets::{Entry, Offsets};
 use crate::queue::Queue;
 use crate::shared::Shared;
+use crate::waiter::Waiter;
 
 pub(crate) struct Commits {
     interval: Duration,
@@ -24,6 +25,7 @@ pub(crate) struct Commits {
     // left of it is of topics that are deleted.
     refused: Option<Instant>,
     trust: Trust,
+    waiters: Vec<Waiter>,
 }
 
 /// Librdkafka sends again, on a new connection, what a broker leaves unanswered for a second. What
@@ -58,14 +60,46 @@ impl Commits {
             pause: FIRST_PAUSE,
             refused: None,
             trust: Trust::Full,
+            waiters: Vec::new(),
         }
     }
 
     /// When the next commit may go, if one is wanted and none is under way.
     pub(crate) fn due(&self, shared: &Shared, urgent: bool, now: Instant) -> Option<Instant> {
         let free = self.under_way.is_none() && shared.commit_wanted();
+        let urgent = urgent || shared.commit_wanted_now();
         let regular = (!urgent).then_some(self.not_before);
         free.then(|| self.retry_at.max(regular).unwrap_or(now))
+    }
+
+    /// Takes somebody who waits for what is asked for already.
+    pub(crate) fn wait(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+    }
+
+    /// Answers those who wait and need no longer.
+    pub(crate) fn settle(&mut self, shared: &Shared, now: Instant) {
+        self.settle_refused(shared, &HashMap::new(), now);
+    }
+
+    fn settle_refused(
+        &mut self,
+        shared: &Shared,
+        refused: &HashMap<Code, Vec<Offset>>,
+        now: Instant,
+    ) {
+        self.waiters
+            .retain_mut(|waiter| !waiter.settle(shared, refused, now));
+    }
+
+    /// Until when somebody waits.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waiters.iter().map(|waiter| waiter.deadline).min()
+    }
+
+    /// Tells those who wait that nothing is committed any more.
+    pub(crate) fn give_up(&mut self) {
+        self.waiters.clear();
     }
 
     /// Whether a commit is under way or due.
@@ -193,10 +227,16 @@ impl Commits {
             false if sure => Trust::Full,
             false => Trust::Again,
         };
+        // Before the epoch can end of what was committed just now.
+        self.settle_refused(shared, &failed, now);
         self.after(shared, failed, now);
     }
 
     fn after(&mut self, shared: &Shared, failed: HashMap<Code, Vec<Offset>>, now: Instant) {
+        // What is sent again has waited for its interval.
+        if !failed.is_empty() || matches!(self.trust, Trust::Again) {
+            self.not_before = now;
+        }
         if failed.is_empty() {
             self.retry_at = None;
             self.pause = FIRST_PAUSE;

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use consumer::Event;
-use support::{Got, Lab, SOON};
+use support::{set, Got, Lab, SOON};
 use testing::State;
 
 const OFFSET_COMMIT: i16 = 8;
@@ -27,8 +27,12 @@ fn a_commit_result_names_what_the_broker_confirmed() {
     assert_eq!(topic, lab.topic);
     assert!(latency < SOON);
     assert_eq!(lab.committed(), [Some(4)]);
+    // One that took long is sent again before it counts.
+    while member.progress(0).committed != Some(4) {
+        std::thread::yield_now();
+    }
     let progress = member.progress(0);
-    assert_eq!((progress.committed, progress.committable), (Some(4), 4));
+    assert_eq!(progress.committable, 4);
     assert_eq!((progress.acked, progress.in_flight), (4, 0));
 }
 
@@ -44,7 +48,7 @@ fn without_an_interval_a_prefix_is_committed_as_soon_as_it_is_complete() {
         member.committed(0, g.offset + 1);
     }
     // Twenty times the default interval would be four seconds.
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_millis(3_500));
 }
 
 #[test]
@@ -153,7 +157,8 @@ fn a_commit_survives_a_coordinator_that_is_loading_slow_or_gone_for_a_moment() {
     for code in [14, 7, 16, -195] {
         let lab = Lab::new(1);
         lab.fill(3);
-        let mut member = lab.assigned_member(|_| {});
+        // A session would be over before its next heartbeat.
+        let mut member = lab.assigned_member(|config| set(config, "session.timeout.ms", "10000"));
         member.committed(0, 0);
         let got = member.take(3);
         lab.cluster
