@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::never;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::client::Protocol;
 use crate::clock::{self, after};
 use crate::code::Code;
 use crate::error::Error;
@@ -20,6 +21,8 @@ pub(crate) struct Leaving {
     commit_deadline: Instant,
     deadline: Instant,
     closing: bool,
+    /// The group's leaving has been answered for, whatever librdkafka asks yet.
+    answered: bool,
     /// What was given back without its last commit confirmed.
     uncommitted: bool,
 }
@@ -46,6 +49,7 @@ impl Leaving {
             commit_deadline,
             deadline: after(now, timeout),
             closing: false,
+            answered: false,
             uncommitted: false,
         }
     }
@@ -145,7 +149,7 @@ impl Service {
                     Polled::Revoke(entries) => {
                         let entries = entries.iter();
                         let list = Offsets::new(entries.map(|e| (&*e.topic, e.partition, 0)));
-                        let _ = self.client.unassign(self.rebalance.protocol(), &list);
+                        let _ = self.unassign(&list);
                     }
                     _ => {}
                 }
@@ -153,6 +157,32 @@ impl Service {
             while self.client.poll(&self.commit_queue).is_some() {}
             let _ = self.kick.recv_timeout(LOOK_AGAIN);
         }
+    }
+
+    /// Answers an assignment, unless the close has.
+    pub(crate) fn assign(&mut self, list: &Offsets) -> Result<(), Error> {
+        let protocol = self.rebalance.protocol();
+        // An eager one that is not answered yet is given up by the close itself.
+        if self.is_closing() && (protocol == Protocol::Eager || self.has_answered()) {
+            return Ok(());
+        }
+        self.client.assign(protocol, list)
+    }
+
+    /// Answers a revoke, unless the close has.
+    pub(crate) fn unassign(&mut self, list: &Offsets) -> Result<(), Error> {
+        if self.is_closing() && self.has_answered() {
+            return Ok(());
+        }
+        self.client.unassign(self.rebalance.protocol(), list)
+    }
+
+    /// Whether a rebalance was answered since the close began; from now on one has. Librdkafka may ask
+    /// twice, for what it had asked before and for all that is left, and takes the first answer for
+    /// both. A second one meets a group that is gone: it would be dropped, and never return.
+    fn has_answered(&mut self) -> bool {
+        let leaving = self.leaving.as_mut();
+        leaving.is_some_and(|leaving| std::mem::replace(&mut leaving.answered, true))
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -10,14 +10,14 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::Client;
 use crate::clock;
+use crate::command::Command;
 use crate::commit::Commits;
 use crate::config::Config;
-use crate::consumer::Progress;
 use crate::error::Error;
 use crate::event::Event;
 use crate::kick::Kick;
 use crate::leave::Leaving;
-use crate::lookup::{Answer, Lookup};
+use crate::lookup::Lookup;
 use crate::nudge::Nudge;
 use crate::polled::Polled;
 use crate::positions::Position;
@@ -25,17 +25,6 @@ use crate::queue::Queue;
 use crate::rebalance::Rebalance;
 use crate::shared::Shared;
 use crate::stall::Stalls;
-
-/// What the service thread is asked to do.
-pub(crate) enum Command {
-    /// Deliver again what is unacked on a lane, whose process was replaced.
-    RedeliverLane(usize),
-    /// Deliver again what is unacked of a partition.
-    Redeliver(u32),
-    Progress(Sender<Vec<Progress>>),
-    Close(Duration),
-    Answer(Answer),
-}
 
 pub(crate) struct Service {
     pub(crate) shared: Arc<Shared>,
@@ -48,22 +37,18 @@ pub(crate) struct Service {
     /// Slot, epoch and position of resets that wait for the rebalance to be over.
     pub(crate) waiting_resets: Vec<(u32, u32, Option<Position>)>,
     pub(crate) leaving: Option<Leaving>,
-    stalls: Stalls,
+    pub(crate) stalls: Stalls,
     pub(crate) drain_timeout: Duration,
     /// No broker can be reached, as far as librdkafka has said.
     pub(crate) brokers_down: bool,
+    /// What the member is subscribed to.
+    pub(crate) topics: Vec<String>,
     pub(crate) commands: Receiver<Command>,
     pub(crate) kick: Receiver<()>,
-    next_look: Instant,
+    pub(crate) next_look: Instant,
     // Last, as fields are dropped in order: a client goes after its queues.
     pub(crate) client: Arc<Client>,
 }
-
-// Wake-ups may be lost (librdkafka sends them on empty to non-empty only), and positions move over
-// control records in silence: this often everything is looked at without having been told to.
-const BACKSTOP: Duration = Duration::from_secs(1);
-
-const SOON: Duration = Duration::from_millis(50);
 
 const COMMANDS: usize = 1024;
 
@@ -109,23 +94,25 @@ pub(crate) fn create(
         stalls: Stalls::new(config.unacked_timeout, clock::now()),
         drain_timeout: config.drain_timeout,
         brokers_down: false,
+        topics: config.topics.iter().map(|it| it.name.clone()).collect(),
         shared: Arc::clone(&shared),
         client,
         commands,
         kick,
         next_look: clock::now(),
     };
-    for lane in &shared.lanes {
+    for pool in &shared.pools {
         let mut queue = service.client.new_queue()?;
-        let bell = Arc::clone(&lane.bell);
-        queue.on_nonempty(move || bell.ring());
-        lane.intake.lock().queue = Some(queue);
+        queue = match pool.bell.clone() {
+            Some(bell) => {
+                queue.on_nonempty(move || bell.ring());
+                queue
+            }
+            None => watched(queue, &shared),
+        };
+        pool.intake.lock().queue = Some(queue);
     }
-    let topics: Vec<&str> = config
-        .topics
-        .iter()
-        .map(|topic| topic.name.as_str())
-        .collect();
+    let topics: Vec<&str> = service.topics.iter().map(String::as_str).collect();
     service.client.subscribe(&topics)?;
     Ok((service, commands_tx))
 }
@@ -157,6 +144,7 @@ impl Service {
             };
             if let Some(result) = self.turn(command) {
                 self.release();
+                self.commits.give_up();
                 // What is left to do may take long: the owner hears before that.
                 self.shared.sink.event(Event::Closed(result));
                 return self.linger();
@@ -174,7 +162,13 @@ impl Service {
         while let Ok(command) = self.commands.try_recv() {
             self.command(command);
         }
+        if let Some(timeout) = self.shared.take_close() {
+            self.begin_leave(timeout);
+        }
+        self.step_claims();
         self.settle_faults();
+        self.step_pauses();
+        self.step_pools();
         self.step_rebalance(now);
         self.apply_waiting_resets();
         self.commits.step(
@@ -184,10 +178,10 @@ impl Service {
             now,
             self.is_urgent(),
         );
+        self.commits.settle(&self.shared, now);
         self.stalls.step(&self.shared, now);
         if now >= self.next_look {
-            self.next_look = now + BACKSTOP;
-            self.look();
+            self.look(now);
         }
         self.step_leave(now)
     }
@@ -197,6 +191,7 @@ impl Service {
         let now = clock::now();
         let deadlines = [
             self.commits.due(&self.shared, self.is_urgent(), now),
+            self.commits.deadline(),
             self.rebalance.deadline(),
             self.stalls.due(),
             self.leaving.as_ref().map(Leaving::deadline),
@@ -212,46 +207,21 @@ impl Service {
         self.leaving.is_some() || self.rebalance.is_committing()
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::RedeliverLane(lane) => self.redeliver_lane(lane),
-            Command::Redeliver(slot) => self.redeliver_slot(slot),
-            Command::Progress(reply) => {
-                let _ = reply.try_send(self.progress());
-            }
-            Command::Close(timeout) => self.begin_leave(timeout),
-            Command::Answer(answer) => self.answer(answer),
-        }
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        match answer {
-            Answer::Start {
-                rebalance,
-                positions,
-            } => self.apply_assignment(rebalance, &positions),
-            Answer::Reset {
-                slot,
-                epoch,
-                result,
-            } => self.apply_reset(slot, epoch, result),
-            Answer::Sought {
-                slot,
-                epoch,
-                result,
-            } => self.apply_seek(slot, epoch, result),
-            Answer::Topics(ids) => self.see_topics(&ids),
-            Answer::Trouble(error) => self.report(error),
-        }
-    }
-
     pub(crate) fn report(&self, error: Error) {
         self.shared.sink.event(Event::Error(error));
     }
 
     fn poll(&mut self) {
-        if let Some(event) = self.client.told() {
+        while let Some(event) = self.client.told() {
             self.shared.sink.event(event);
+        }
+        // Before the other: an answer that came before all brokers went does not say that one is there.
+        while let Some(polled) = self.client.poll(&self.commit_queue) {
+            if let Polled::Commit(code, entries) = polled {
+                self.brokers_down &= code.is_some();
+                self.commits
+                    .result(&self.shared, code, entries, clock::now());
+            }
         }
         while let Some(polled) = self.client.poll(&self.member_queue) {
             match polled {
@@ -275,65 +245,23 @@ impl Service {
                         message,
                     });
                 }
+                Polled::Statistics(json) => self.shared.sink.event(Event::Statistics(json)),
+                Polled::TokenWanted => self.shared.sink.event(Event::TokenWanted),
                 Polled::Commit(..) | Polled::Other => {}
             }
         }
-        while let Some(polled) = self.client.poll(&self.commit_queue) {
-            if let Polled::Commit(code, entries) = polled {
-                self.brokers_down &= code.is_some();
-                self.commits
-                    .result(&self.shared, code, entries, clock::now());
-            }
-        }
-    }
-
-    /// Looks before the backstop.
-    pub(crate) fn look_soon(&mut self) {
-        self.next_look = self.next_look.min(clock::now() + SOON);
-    }
-
-    /// What is looked at without having been told to.
-    fn look(&mut self) {
-        for partition in self.assigned() {
-            let intake = self.shared.lanes[partition.lane].intake.lock();
-            partition.lock().rejoin(intake.queue.as_ref());
-        }
-        for (index, lane) in self.shared.lanes.iter().enumerate() {
-            let intake = lane.intake.lock();
-            let Some(queue) = &intake.queue else { continue };
-            if queue.len() > 0 {
-                lane.bell.ring();
-            }
-            // A position counts what was taken from the queue, whatever is left in it.
-            if intake.fetched.is_empty() {
-                self.advance_positions(index);
-            }
-        }
-    }
-
-    fn progress(&self) -> Vec<Progress> {
-        self.shared
-            .all()
-            .iter()
-            .filter_map(|partition| {
-                let mut progress = Progress::of(partition)?;
-                progress.high_watermark = self
-                    .client
-                    .high_watermark(&partition.topic, partition.partition);
-                Some(progress)
-            })
-            .collect()
     }
 
     /// Lets go of what callers could still reach of librdkafka.
     fn release(&self) {
-        for lane in &self.shared.lanes {
-            let mut intake = lane.intake.lock();
+        for pool in &self.shared.pools {
+            let mut intake = pool.intake.lock();
             intake.fetched.clear();
             intake.queue = None;
         }
         for partition in self.shared.all() {
             let mut state = partition.lock();
+            self.shared.limits.count(state.parked_bytes(), 0);
             state.discard_fetched();
             state.queue = None;
         }

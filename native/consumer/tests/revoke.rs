@@ -97,7 +97,7 @@ fn a_partition_that_does_not_move_keeps_its_epoch_and_what_is_in_flight_there() 
     let lab = group_lab(4);
     lab.fill(5);
     let (mut first, mut second, got) = contested(&lab, 20, 0, |_| {});
-    let before = first.consumer().progress();
+    let before = first.consumer().progress().unwrap();
     let (kept, moved): (Vec<_>, Vec<_>) = {
         // Only what moves has to be acked for the rebalance to go on: ack partition by partition.
         let mut moved = Vec::new();
@@ -117,7 +117,7 @@ fn a_partition_that_does_not_move_keeps_its_epoch_and_what_is_in_flight_there() 
     };
     assert_eq!((kept.len(), moved.len()), (2, 2));
     second.assigned();
-    let after = first.consumer().progress();
+    let after = first.consumer().progress().unwrap();
     assert_eq!(after.len(), 2);
     for (kept, after) in kept.iter().zip(&after) {
         assert_eq!((kept.slot, kept.epoch), (after.slot, after.epoch));
