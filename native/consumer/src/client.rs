@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 
+use crate::certificates::Certificates;
 use crate::code::Code;
 use crate::conf::Conf;
 use crate::error::Error;
@@ -24,6 +25,7 @@ pub(crate) struct Client {
     raw: NonNull<rd::rd_kafka_t>,
     // Called by librdkafka until the instance is destroyed.
     requests: Box<Requests>,
+    certificates: Box<Certificates>,
 }
 
 // SAFETY: librdkafka's client handle is thread-safe.
@@ -42,17 +44,21 @@ pub(crate) enum Protocol {
 const EVENTS: c_int = rd::RD_KAFKA_EVENT_REBALANCE
     | rd::RD_KAFKA_EVENT_OFFSET_COMMIT
     | rd::RD_KAFKA_EVENT_ERROR
-    | rd::RD_KAFKA_EVENT_LOG;
+    | rd::RD_KAFKA_EVENT_STATS
+    | rd::RD_KAFKA_EVENT_LOG
+    | rd::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH;
 
 impl Client {
     /// Creates the instance, with its log in the member's queue.
     pub(crate) fn new(conf: Conf) -> Result<Client, Error> {
         let mut text = [0 as c_char; 512];
         let requests = Box::<Requests>::default();
-        // SAFETY: the configuration is live, and nobody's after rd_kafka_new. The box is kept as long as
-        // the instance.
+        let certificates = Box::<Certificates>::default();
+        // SAFETY: the configuration is live, and nobody's after rd_kafka_new. The boxes are kept as long
+        // as the instance.
         let raw = unsafe {
             requests.watch(conf.ptr());
+            certificates.watch(&conf);
             rd::rd_kafka_conf_set_events(conf.ptr(), EVENTS);
             rd::rd_kafka_new(
                 RDKafkaType::RD_KAFKA_CONSUMER,
@@ -69,7 +75,11 @@ impl Client {
                 message: c_text(&text),
             });
         };
-        let client = Client { raw, requests };
+        let client = Client {
+            raw,
+            requests,
+            certificates,
+        };
         // SAFETY: the instance is live; null means the main queue, which is then forwarded to
         // the consumer queue.
         unsafe {
@@ -198,9 +208,24 @@ impl Client {
         })
     }
 
-    /// The high watermark as the last fetch saw it.
-    pub(crate) fn high_watermark(&self, topic: &str, partition: i32) -> Option<i64> {
-        let topic = CString::new(topic).ok()?;
+    /// Stops fetching partitions, forgets what was fetched, and keeps the positions after what was
+    /// read.
+    pub(crate) fn pause(&self, list: &Offsets) {
+        // SAFETY: the instance and the list are live. What is not fetched at all needs no pause.
+        unsafe { rd::rd_kafka_pause_partitions(self.ptr(), list.ptr()) };
+    }
+
+    /// Fetches partitions again that were paused.
+    pub(crate) fn resume(&self, list: &Offsets) {
+        // SAFETY: the instance and the list are live. What is not fetched at all is not paused.
+        unsafe { rd::rd_kafka_resume_partitions(self.ptr(), list.ptr()) };
+    }
+
+    /// The low and the high watermark as the last fetch saw them.
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> (Option<i64>, Option<i64>) {
+        let Ok(topic) = CString::new(topic) else {
+            return (None, None);
+        };
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the instance is live, the name NUL-terminated, the results writable.
         let err = unsafe {
@@ -212,7 +237,9 @@ impl Client {
                 &mut high,
             )
         };
-        (err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+        let known = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let seen = |offset: i64| (known && offset >= 0).then_some(offset);
+        (seen(low), seen(high))
     }
 
     /// Starts leaving the group: the revoke and the end come to the member's queue.
@@ -236,12 +263,13 @@ impl Client {
     /// The next event that waits in the queue.
     pub(crate) fn poll(&self, queue: &Queue) -> Option<Polled> {
         // SAFETY: the queue is live; the event answered is destroyed once, after its last use.
-        unsafe {
+        let polled = unsafe {
             let event = NonNull::new(rd::rd_kafka_queue_poll(queue.ptr(), 0))?.as_ptr();
             let polled = polled::read(event);
             rd::rd_kafka_event_destroy(event);
-            Some(polled)
-        }
+            polled
+        };
+        Some(self.certificates.explained(polled))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The native configuration: what we set, what callers set, and what they may not.
 
+use std::env;
 use std::ffi::{c_char, CString};
 use std::time::Duration;
 
@@ -8,14 +9,14 @@ use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::{Config, PropertyFault};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::text::c_text;
 
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "off_broadway_rust_kafka"),
-    // A full second by default: a stall each time the queue was full.
-    ("fetch.queue.backoff.ms", "10"),
-    ("queued.max.messages.kbytes", "4096"),
-    ("queued.min.messages", "10000"),
+    // A full second by default: a stall each time the queue was full. All partitions are looked at
+    // this often while it is, which costs with a thousand; what is queued lasts longer than this.
+    ("fetch.queue.backoff.ms", "20"),
     // A minute by default, which is longer than a session: a connection to the coordinator that
     // answers nothing would cost all partitions before anybody noticed.
     ("socket.timeout.ms", "30000"),
@@ -29,6 +30,12 @@ const METADATA_INTERVAL: (&str, &str) = ("topic.metadata.refresh.interval.ms", "
 // KIP-848 leaves the assignor to the broker and refuses this property.
 const CLASSIC_DEFAULTS: &[(&str, &str)] =
     &[("partition.assignment.strategy", "cooperative-sticky")];
+
+// Where systems have the certificates of authorities.
+const AUTHORITIES: &[(&str, &str)] = &[("ssl.ca.location", "probe")];
+
+// OpenSSL's own variables say where else.
+const OWN_AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 const RESERVED: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
@@ -52,12 +59,18 @@ impl Config {
         } else {
             CLASSIC_DEFAULTS
         };
-        let own = DEFAULTS.iter().chain(classic);
+        let limits = Limits::new(self.max_buffered_bytes, self.lanes.max(1)).properties();
+        let limits = limits.iter().map(|(name, value)| (*name, value.as_str()));
+        let authorities = looked_for(cfg!(feature = "vendored"), |name| {
+            env::var_os(name).is_some()
+        });
+        let own = DEFAULTS.iter().chain(classic).chain(authorities);
+        let own = own.copied().chain(limits);
         let given = self
             .properties
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in own.copied().chain(given).chain(RESERVED.iter().copied()) {
+        for (name, value) in own.chain(given).chain(RESERVED.iter().copied()) {
             conf.set(name, value)?;
         }
         Ok(conf)
@@ -83,6 +96,18 @@ impl Config {
     }
 }
 
+/// An OpenSSL that is built in looks where it was built, unless it is told otherwise.
+fn looked_for(
+    built_in: bool,
+    is_set: impl Fn(&str) -> bool,
+) -> &'static [(&'static str, &'static str)] {
+    if built_in && !OWN_AUTHORITIES.iter().any(|name| is_set(name)) {
+        AUTHORITIES
+    } else {
+        &[]
+    }
+}
+
 /// Tries each property on a fresh librdkafka configuration.
 pub fn check(properties: &[(String, String)]) -> Result<(), Error> {
     let mut conf = Conf::new();
@@ -95,12 +120,12 @@ pub fn check(properties: &[(String, String)]) -> Result<(), Error> {
 pub(crate) struct Conf(*mut rd::rd_kafka_conf_t);
 
 impl Conf {
-    fn new() -> Conf {
+    pub(crate) fn new() -> Conf {
         // SAFETY: rd_kafka_conf_new has no preconditions; the result is owned by this value.
         Conf(unsafe { rd::rd_kafka_conf_new() })
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let invalid = |fault, message| Error::Property {
             property: name.to_owned(),
             fault,
@@ -141,6 +166,18 @@ impl Conf {
         }
     }
 
+    /// A property's value, if it has one.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        let name = CString::new(name).ok()?;
+        let mut text = [0 as c_char; 512];
+        let mut size = text.len();
+        // SAFETY: the configuration is live, the name is NUL-terminated, and the buffer has the length
+        // it is said to have.
+        let result =
+            unsafe { rd::rd_kafka_conf_get(self.0, name.as_ptr(), text.as_mut_ptr(), &mut size) };
+        (result == RDKafkaConfRes::RD_KAFKA_CONF_OK).then(|| c_text(&text))
+    }
+
     pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_conf_t {
         self.0
     }
@@ -157,5 +194,18 @@ impl Drop for Conf {
             // SAFETY: the pointer is ours and was not handed to rd_kafka_new.
             unsafe { rd::rd_kafka_conf_destroy(self.0) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_openssl_that_is_built_in_finds_the_systems_certificates() {
+        assert_eq!(looked_for(true, |_| false), AUTHORITIES);
+        assert!(looked_for(true, |name| name == "SSL_CERT_FILE").is_empty());
+        assert!(looked_for(true, |name| name == "SSL_CERT_DIR").is_empty());
+        assert!(looked_for(false, |_| false).is_empty());
     }
 }

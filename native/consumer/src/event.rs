@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::config::Topic;
 use crate::error::Error;
+use crate::paused::Paused;
 
 /// Where wake-ups and events go. Both are called from threads of librdkafka or of this crate,
 /// never from a caller of [`crate::Consumer`]; neither may block.
@@ -28,7 +30,7 @@ pub struct Assigned {
     pub start: i64,
 }
 
-/// A partition that was taken away.
+/// A partition that is or was taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// Its topic.
@@ -37,9 +39,9 @@ pub struct Revoked {
     pub partition: i32,
     /// Its slot.
     pub slot: u32,
-    /// The epoch that ended.
+    /// The epoch that ends.
     pub epoch: u32,
-    /// Records delivered and not acked when it went.
+    /// Records delivered and not acked at that time.
     pub unacked: u64,
 }
 
@@ -80,6 +82,25 @@ pub struct Redelivered {
     pub count: u64,
 }
 
+/// A partition that goes on elsewhere at somebody's wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Its slot.
+    pub slot: u32,
+    /// The epoch that begins with it.
+    pub epoch: u32,
+    /// The offset that would have been delivered next.
+    pub from: i64,
+    /// The offset that may be delivered next.
+    pub to: i64,
+    /// Records delivered and not acked, whose acks count no more.
+    pub unacked: u64,
+}
+
 /// An offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offset {
@@ -97,6 +118,11 @@ pub struct Offset {
 pub enum Event {
     /// Partitions were assigned; their records can be pulled.
     Assigned(Vec<Assigned>),
+    /// Partitions are about to be given back: nothing more of them is delivered, and what is in
+    /// flight is waited for.
+    Revoking(Vec<Revoked>),
+    /// Partitions that were about to be given back stay, in their epoch; each starts where it goes on.
+    Kept(Vec<Assigned>),
     /// Partitions were given back after a drain of this length.
     Revoked(Vec<Revoked>, Duration),
     /// Partitions were lost without a drain or a commit: somebody else may own them already.
@@ -121,8 +147,33 @@ pub enum Event {
         /// The position taken instead.
         to: i64,
     },
+    /// Something was paused; all that is paused now.
+    Paused(Paused),
+    /// Something was resumed; what is still paused.
+    Resumed(Paused),
+    /// Partitions go on where [`crate::Consumer::seek`] wanted.
+    Sought(Vec<Sought>),
+    /// The topics that the member is subscribed to from now on.
+    Subscribed(Vec<Topic>),
     /// Something failed; a retryable one is being retried.
     Error(Error),
+    /// A connection to a broker is up, or one that was up is down.
+    Connection {
+        /// Whether it is up.
+        up: bool,
+        /// The broker's id; `None` for one that is known by its address only, and for the connection
+        /// to the coordinator, which is one of its own.
+        broker: Option<i32>,
+        /// Its host, or `GroupCoordinator`.
+        host: String,
+        /// Its port; 0 for the coordinator.
+        port: i32,
+    },
+    /// librdkafka's statistics, as the JSON that it makes each `statistics.interval.ms`.
+    Statistics(String),
+    /// An OAUTHBEARER token is wanted: there is none yet, or it ends soon. The answer is
+    /// [`crate::Consumer::authenticate`].
+    TokenWanted,
     /// A line of librdkafka's log.
     Log {
         /// Syslog level, 0 (emergency) to 7 (debug).

@@ -1,7 +1,6 @@
 //! A record as librdkafka holds it.
 
 use std::ffi::{c_void, CStr};
-use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -97,17 +96,21 @@ impl Message {
         (millis >= 0).then_some(millis)
     }
 
-    /// The headers, in order, duplicates included.
-    pub fn headers(&self) -> Headers<'_> {
+    /// The headers, parsed at each call.
+    ///
+    /// librdkafka allocates each of them. Headers that are dropped before the next message's are asked
+    /// for leave it their memory, which costs a fraction of new memory: so they are not the message's.
+    pub fn headers(&self) -> Headers {
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is live and owns the list it answers.
-        let err = unsafe { rd::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) };
+        // SAFETY: the message is live, and no other thread has it; what it answers is ours.
+        let err = unsafe { rd::rd_kafka_message_detach_headers(self.0.as_ptr(), &mut headers) };
         let found = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
-        Headers {
-            list: if found { headers } else { ptr::null_mut() },
-            next: 0,
-            message: PhantomData,
-        }
+        Headers(NonNull::new(headers).filter(|_| found))
+    }
+
+    /// Where in memory the value is.
+    pub(crate) fn address(&self) -> usize {
+        self.raw().payload as usize
     }
 
     /// Bytes of key and value.
@@ -123,34 +126,45 @@ impl Drop for Message {
     }
 }
 
-/// Iterates over the headers of a [`Message`].
-pub struct Headers<'m> {
-    list: *mut rd::rd_kafka_headers_t,
-    next: usize,
-    message: PhantomData<&'m Message>,
-}
+/// The headers of a record, in order, duplicates included.
+pub struct Headers(Option<NonNull<rd::rd_kafka_headers_t>>);
 
-impl<'m> Iterator for Headers<'m> {
-    type Item = (&'m [u8], Option<&'m [u8]>);
+impl Headers {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        // SAFETY: the list is ours and live.
+        self.0
+            .map_or(0, |list| unsafe { rd::rd_kafka_header_cnt(list.as_ptr()) })
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.list.is_null() {
-            return None;
-        }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The name and the value of the one at this place; `None` past their end.
+    pub fn get(&self, place: usize) -> Option<(&[u8], Option<&[u8]>)> {
+        let list = self.0?.as_ptr();
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the list belongs to the message we borrow; an index past its end is answered
-        // with an error.
-        let err = unsafe {
-            rd::rd_kafka_header_get_all(self.list, self.next, &mut name, &mut value, &mut size)
-        };
+        // SAFETY: the list is ours and live; a place past its end is answered with an error.
+        let err =
+            unsafe { rd::rd_kafka_header_get_all(list, place, &mut name, &mut value, &mut size) };
         if err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
-        self.next += 1;
-        // SAFETY: the name is NUL-terminated and lives as long as the message.
+        // SAFETY: the name is NUL-terminated and lives as long as the list.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-        // SAFETY: the value is null or `size` bytes that live as long as the message.
+        // SAFETY: the value is null or `size` bytes that live as long as the list.
         Some((name, unsafe { bytes(value, size) }))
+    }
+}
+
+impl Drop for Headers {
+    fn drop(&mut self) {
+        if let Some(list) = self.0 {
+            // SAFETY: the list is ours, and nobody refers to it any more.
+            unsafe { rd::rd_kafka_headers_destroy(list.as_ptr()) }
+        }
     }
 }
 

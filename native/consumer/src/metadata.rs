@@ -1,7 +1,7 @@
 //! What the brokers say of the topics that this client uses.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -33,6 +33,53 @@ impl Client {
         NonNull::new(metadata.cast_mut())
             .map(Metadata)
             .ok_or(Error::Closed)
+    }
+}
+
+impl Client {
+    /// Asks for a topic that this client does not use yet, and remembers the answer. Blocks.
+    pub(crate) fn meet(&self, topic: &str, timeout: Duration) -> Result<(), Error> {
+        let handle = self.topic(topic)?;
+        let mut metadata = ptr::null();
+        // SAFETY: the instance and the topic are live; the answer is ours to destroy.
+        done("metadata", unsafe {
+            rd::rd_kafka_metadata(
+                self.ptr(),
+                0,
+                handle.0.as_ptr(),
+                &mut metadata,
+                millis(timeout),
+            )
+        })?;
+        let metadata = NonNull::new(metadata.cast_mut()).map(Metadata);
+        let metadata = metadata.ok_or(Error::Closed)?;
+        let found = metadata
+            .raw_topics()
+            .first()
+            .map(|found| Code::of(found.err));
+        let unknown = Code::of(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+        match found.unwrap_or(unknown) {
+            Some(code) => Err(Error::kafka("subscribe", code).of_topic(topic)),
+            None => Ok(()),
+        }
+    }
+
+    fn topic(&self, topic: &str) -> Result<Topic, Error> {
+        let name = CString::new(topic).map_err(|_| Error::Closed)?;
+        // SAFETY: the instance is live, the name NUL-terminated and copied; without a configuration the
+        // topic has the instance's own. The handle answered is ours.
+        let raw = unsafe { rd::rd_kafka_topic_new(self.ptr(), name.as_ptr(), ptr::null_mut()) };
+        NonNull::new(raw).map(Topic).ok_or(Error::Closed)
+    }
+}
+
+/// Owns a handle of a topic.
+struct Topic(NonNull<rd::rd_kafka_topic_t>);
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, and destroyed once.
+        unsafe { rd::rd_kafka_topic_destroy(self.0.as_ptr()) }
     }
 }
 

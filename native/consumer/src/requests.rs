@@ -8,16 +8,19 @@ use std::os::fd::FromRawFd;
 use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::connections::Connections;
 use crate::event::Event;
 use crate::heartbeat::Heard;
 use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::text::text;
 
-/// Sees every JoinGroup and every KIP-848 heartbeat.
+/// Sees every JoinGroup, every KIP-848 heartbeat, and what becomes of connections.
 #[derive(Default)]
 pub(crate) struct Requests {
     heard: Mutex<Heard>,
     closed: AtomicBool,
     joining: AtomicBool,
+    connections: Connections,
 }
 
 // By Kafka's API keys.
@@ -48,8 +51,12 @@ impl Requests {
         }
     }
 
-    /// What there is to tell: that a connection was closed.
+    /// What there is to tell next: that a connection was closed, came up or went down.
     pub(crate) fn told(&self) -> Option<Event> {
+        self.told_of_closing().or_else(|| self.connections.told())
+    }
+
+    fn told_of_closing(&self) -> Option<Event> {
         let closed = self.closed.swap(false, Ordering::AcqRel);
         closed.then(|| Event::Log {
             level: NOTICE,
@@ -82,6 +89,7 @@ unsafe extern "C" fn on_new(
     // SAFETY: the client is live and takes interceptors now; the name is NUL-terminated.
     unsafe {
         rd::rd_kafka_interceptor_add_on_request_sent(client, NAME, Some(on_sent), own);
+        rd::rd_kafka_interceptor_add_on_broker_state_change(client, NAME, Some(on_state), own);
         rd::rd_kafka_interceptor_add_on_response_received(client, NAME, Some(on_ended), own)
     }
 }
@@ -113,6 +121,25 @@ unsafe extern "C" fn on_sent(
         // One that is closed already ends the same way.
         let _ = socket.shutdown(Shutdown::Both);
     }
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Called by a broker's thread, which holds the broker's lock: it only writes down what it sees.
+///
+/// # Safety
+/// `own` must point at live [`Requests`], the names at NUL-terminated strings.
+unsafe extern "C" fn on_state(
+    _client: *mut rd::rd_kafka_t,
+    broker: i32,
+    _protocol: *const c_char,
+    host: *const c_char,
+    port: c_int,
+    state: *const c_char,
+    own: *mut c_void,
+) -> RDKafkaRespErr {
+    // SAFETY: as the caller promises.
+    let (own, host, state) = unsafe { (&*own.cast::<Requests>(), text(host), text(state)) };
+    own.connections.changed(broker, &host, port, &state);
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 

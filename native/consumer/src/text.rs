@@ -26,3 +26,19 @@ pub(crate) unsafe fn text(string: *const c_char) -> String {
         .trim()
         .to_owned()
 }
+
+/// Writes a text to a buffer of C, cut short where it is longer.
+///
+/// # Safety
+/// `buffer` must point at `size` writable bytes.
+pub(crate) unsafe fn put_text(text: &str, buffer: *mut c_char, size: usize) {
+    let Some(room) = size.checked_sub(1) else {
+        return;
+    };
+    let length = text.len().min(room);
+    // SAFETY: both are `length` bytes long, and the buffer one more.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, length);
+        *buffer.add(length) = 0;
+    }
+}

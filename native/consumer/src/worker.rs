@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 
 use crate::client::Client;
+use crate::command::Command;
 use crate::config::Topic;
 use crate::error::Error;
 use crate::lookup::{Answer, Desk, Job};
 use crate::positions::{Positions, Wanted};
-use crate::service::Command;
 
 struct Worker {
     positions: Positions,
@@ -104,6 +104,19 @@ impl Worker {
                 epoch,
                 result: paused(self.positions.seek(&topic, partition, offset)),
             }),
+            Job::Resolve(seeks) => {
+                let offsets = self.positions.resolve(&seeks.targets);
+                Some(Answer::Resolved(seeks, offsets))
+            }
+            Job::Meet(update) => {
+                let met = self.positions.meet(&update.added);
+                Some(Answer::Met(update, met))
+            }
+            Job::Topics(topics) => {
+                self.positions.set_topics(topics);
+                // What is there now is not new to the member when it is assigned.
+                self.look().0
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use consumer::{Config, Event, ResetPolicy};
-use support::{offsets, pump_until, record_at, Got, Lab, Member, SOON};
+use support::{offsets, pump_until, record_at, set, Got, Lab, Member, SOON};
 
 const FETCH: i16 = 1;
 const JOIN_GROUP: i16 = 11;
@@ -271,7 +271,8 @@ fn an_outage_of_every_broker_is_told_and_got_over() {
     use testing::State;
     let lab = Lab::new(2);
     lab.fill(5);
-    let mut member = lab.assigned_member(|_| {});
+    // A session would be over before its next heartbeat.
+    let mut member = lab.assigned_member(|config| set(config, "session.timeout.ms", "10000"));
     let got = member.take(10);
     lab.cluster.broker(-1, State::Down).unwrap();
     let error = error_named(&mut member, "_ALL_BROKERS_DOWN");
