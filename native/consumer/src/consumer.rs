@@ -7,15 +7,24 @@ mod unconnected;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{bounded, Sender};
+use crossbeam_channel::{bounded, RecvTimeoutError, Sender, TrySendError};
 
+use crate::basket::Bound;
+use crate::chunks::Caps;
+use crate::command::Command;
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::error::Error;
+#[cfg(doc)]
+use crate::event::Event;
 use crate::event::Sink;
-use crate::intake::{self, Bound, Pulled};
+use crate::intake::{self, Intake, Pulled};
+use crate::lane::Lane;
 use crate::partition::{AckEffects, Partition, State};
-use crate::service::{self, Command};
+use crate::queue::Queue;
+use crate::service;
 use crate::shared::Shared;
+use crate::sync::MutexGuard;
 
 /// One record, as an ack names it: slot, epoch, offset.
 pub type AckId = (u32, u32, i64);
@@ -40,8 +49,8 @@ pub struct Progress {
     pub slot: u32,
     /// The epoch of its assignment.
     pub epoch: u32,
-    /// The lane it is on.
-    pub lane: usize,
+    /// The lane it is on; `None` while nobody has claimed it.
+    pub lane: Option<usize>,
     /// The first offset of this assignment.
     pub start: i64,
     /// The lowest offset that may be delivered next.
@@ -54,14 +63,30 @@ pub struct Progress {
     pub committable: i64,
     /// The offset the broker has.
     pub committed: Option<i64>,
+    /// The start of the partition, as the last fetch saw it.
+    pub low_watermark: Option<i64>,
     /// The end of the partition, as the last fetch saw it.
     pub high_watermark: Option<i64>,
+    /// Whether [`Consumer::pause`] keeps its records back.
+    pub paused: bool,
+    /// How long the oldest unacked record has been that, as [`Event::Stalled`] counts; `None` where
+    /// there is none, where it has not been looked at yet, and without an unacked timeout.
+    pub unacked_age: Option<Duration>,
+}
+
+/// What was fetched and not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffered {
+    /// Records in the lanes' queues, as librdkafka counts them.
+    pub queued_records: usize,
+    /// Bytes of what was taken from there and is held for partitions at their cap.
+    pub parked_bytes: usize,
 }
 
 // How long a drop without a close may take, on the service thread.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-const PROGRESS_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Consumer {
     /// Creates the client, joins the group and answers at once; what happens comes to `sink`.
@@ -79,15 +104,15 @@ impl Consumer {
         if !attached.attach() {
             return Ok(());
         }
-        attached.intake.lock().withheld += 1;
+        attached.withhold();
         self.send(Command::RedeliverLane(lane))
-            .inspect_err(|_| attached.intake.lock().withheld -= 1)
+            .inspect_err(|_| attached.let_in())
     }
 
-    /// Delivers again what is delivered and not acked of a slot's partition; nothing when it is
-    /// not assigned. Acks of what was delivered before count all the same.
-    pub fn redeliver(&self, slot: u32) -> Result<(), Error> {
-        self.send(Command::Redeliver(slot))
+    /// Delivers again what is delivered and not acked of these slots' partitions; nothing of one that
+    /// is not assigned. Acks of what was delivered before count all the same.
+    pub fn redeliver(&self, slots: Vec<u32>) -> Result<(), Error> {
+        self.send(Command::Redeliver(slots))
     }
 
     /// Takes up to `demand` messages of a lane: records, or chunks of them. Never blocks for records.
@@ -101,55 +126,61 @@ impl Consumer {
         demand: usize,
         attached: impl FnOnce() -> bool,
     ) -> Result<Pulled, Error> {
-        self.pull_bound(lane, demand, Bound::LONG, attached)
+        let lane = self.lane(lane)?;
+        Ok(self.pull_held(lane, lane.pool.intake.lock(), demand, Bound::LONG, attached))
     }
 
     /// The same, for a thread that must not be held up: it ends before a record that makes it long.
-    /// If that is the first one, it brings nothing, and there is more.
+    /// If that is the first one, or something else holds the lane, it brings nothing, and there is
+    /// more.
     pub fn pull_short(
         &self,
         lane: usize,
         demand: usize,
         attached: impl FnOnce() -> bool,
     ) -> Result<Pulled, Error> {
-        self.pull_bound(lane, demand, Bound::SHORT, attached)
+        let lane = self.lane(lane)?;
+        let Some(intake) = lane.pool.intake.try_lock() else {
+            return Ok(Pulled {
+                more: true,
+                ..Pulled::default()
+            });
+        };
+        Ok(self.pull_held(lane, intake, demand, Bound::SHORT, attached))
     }
 
-    fn pull_bound(
+    fn pull_held(
         &self,
-        lane: usize,
+        lane: &Lane,
+        intake: MutexGuard<'_, Intake>,
         demand: usize,
         bound: Bound,
         attached: impl FnOnce() -> bool,
-    ) -> Result<Pulled, Error> {
-        let lane = self.lane(lane)?;
-        let intake = lane.intake.lock();
+    ) -> Pulled {
         if demand == 0 || !attached() {
-            return Ok(Pulled::default());
+            return Pulled::default();
         }
-        Ok(intake::pull(&self.shared, lane, intake, demand, bound))
+        intake::pull(&self.shared, lane, intake, demand, bound)
     }
 
     /// Acks records, in any order; those of another epoch and those acked before change nothing.
     /// `wake` is called for each lane that has something to pull because of it: what
     /// [`Sink::wake`] does, in a way that suits the caller's thread.
     pub fn ack(&self, acks: impl IntoIterator<Item = AckId>, wake: impl FnMut(usize)) {
-        let caps = &self.shared.caps;
         self.ack_by_slot(
             acks,
             |(slot, ..)| *slot,
-            |state, (_, epoch, offset)| state.ack(epoch, offset, caps),
+            |state, (_, epoch, offset), caps| state.ack(epoch, offset, caps),
             wake,
         );
     }
 
     /// The same for all that was delivered in ranges of offsets.
     pub fn ack_ranges(&self, acks: impl IntoIterator<Item = AckRange>, wake: impl FnMut(usize)) {
-        let caps = &self.shared.caps;
         self.ack_by_slot(
             acks,
             |(slot, ..)| *slot,
-            |state, (_, epoch, first, last)| state.ack_range(epoch, first, last, caps),
+            |state, (_, epoch, first, last), caps| state.ack_range(epoch, first, last, caps),
             wake,
         );
     }
@@ -159,34 +190,35 @@ impl Consumer {
         &self,
         acks: impl IntoIterator<Item = A>,
         slot_of: impl Fn(&A) -> u32,
-        ack: impl Fn(&mut State, A) -> AckEffects,
+        ack: impl Fn(&mut State, A, &Caps) -> AckEffects,
         mut wake: impl FnMut(usize),
     ) {
         let mut acks = acks.into_iter().peekable();
-        let (mut committable, mut kick) = (false, false);
+        let (mut acked, mut committable, mut kick) = (0, false, false);
         while let Some(slot) = acks.peek().map(&slot_of) {
             let partition = self.shared.partition(slot);
+            let lane = partition.as_ref().and_then(|it| it.lane());
+            let caps = self.shared.caps_on(lane);
             let mut state = partition.as_ref().map(|partition| partition.lock());
             let mut uncapped = false;
             while let Some(next) = acks.next_if(|next| slot_of(next) == slot) {
                 let Some(state) = &mut state else { continue };
-                let effects = ack(state, next);
+                let effects = ack(state, next, &caps);
+                acked += effects.acked;
                 committable |= effects.committable;
                 kick |= effects.drained;
                 uncapped |= effects.uncapped;
             }
             drop(state);
-            if let (true, Some(partition)) = (uncapped, partition) {
-                let lane = &self.shared.lanes[partition.lane];
+            let lane = partition.filter(|_| uncapped).and_then(|it| it.lane());
+            if let Some(lane) = lane.and_then(|lane| self.shared.lanes.get(lane)) {
                 lane.ready.lock().push(slot);
                 if lane.bell.disarm() {
-                    wake(partition.lane);
+                    wake(lane.index());
                 }
             }
         }
-        if committable {
-            self.shared.want_commit();
-        }
+        self.shared.acked(acked, committable);
         if kick {
             self.shared.kick();
         }
@@ -197,22 +229,55 @@ impl Consumer {
         self.shared.find(topic, partition).map(|found| found.slot)
     }
 
-    /// How far the assigned partitions have come; empty once the member is closed.
-    pub fn progress(&self) -> Vec<Progress> {
-        let (reply, answer) = bounded(1);
-        match self.send(Command::Progress(reply)) {
-            Ok(()) => answer.recv_timeout(PROGRESS_TIMEOUT).unwrap_or_default(),
-            Err(_) => Vec::new(),
+    /// Takes credentials for the connections that are made from now on: a token, when
+    /// [`crate::Event::TokenWanted`] has come, or a password in place of the one it began with.
+    pub fn authenticate(&self, credentials: Credentials) -> Result<(), Error> {
+        self.send(Command::Authenticate(credentials))
+    }
+
+    /// How much was fetched and not delivered.
+    pub fn buffered(&self) -> Buffered {
+        let queued = self.shared.pools.iter().map(|pool| {
+            let intake = pool.intake.lock();
+            intake.queue.as_ref().map_or(0, Queue::len) + intake.fetched.len()
+        });
+        Buffered {
+            queued_records: queued.sum(),
+            parked_bytes: self.shared.limits.parked(),
         }
+    }
+
+    /// How far the assigned partitions have come.
+    pub fn progress(&self) -> Result<Vec<Progress>, Error> {
+        self.ask(ANSWER_TIMEOUT, Command::Progress)
+    }
+
+    /// Waits for the service thread's answer.
+    pub(crate) fn ask<T>(
+        &self,
+        timeout: Duration,
+        command: impl FnOnce(Sender<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = bounded(1);
+        self.send(command(reply))?;
+        answer.recv_timeout(timeout).map_err(|error| match error {
+            RecvTimeoutError::Timeout => Error::Busy,
+            RecvTimeoutError::Disconnected => Error::Closed,
+        })
     }
 
     /// Delivers nothing more, commits what is acked, leaves the group. Returns at once;
     /// [`crate::Event::Closed`] comes within the timeout. Does nothing when closed before.
     pub fn close(&self, timeout: Duration) {
-        let _ = self.send(Command::Close(timeout));
+        self.shared.want_close(timeout);
     }
 
-    fn lane(&self, lane: usize) -> Result<&crate::lane::Lane, Error> {
+    /// How many lanes there are or were: their indices are below that.
+    pub fn lanes(&self) -> usize {
+        self.shared.lanes.len()
+    }
+
+    fn lane(&self, lane: usize) -> Result<&Lane, Error> {
         self.shared.lanes.get(lane).ok_or(Error::Lane {
             lane,
             lanes: self.shared.lanes.len(),
@@ -220,7 +285,16 @@ impl Consumer {
     }
 
     fn send(&self, command: Command) -> Result<(), Error> {
-        self.commands.try_send(command).map_err(|_| Error::Closed)
+        self.commands.try_send(command).map_err(|it| refused(&it))
+    }
+}
+
+/// Why the service thread was not told.
+pub(crate) fn refused(why: &TrySendError<Command>) -> Error {
+    if why.is_disconnected() {
+        Error::Closed
+    } else {
+        Error::Busy
     }
 }
 
@@ -240,14 +314,17 @@ impl Progress {
             partition: partition.partition,
             slot: partition.slot,
             epoch: state.cursor.epoch(),
-            lane: partition.lane,
+            lane: partition.lane(),
             start: tracker.start(),
             next: tracker.next(),
             acked: tracker.acked(),
             in_flight: tracker.in_flight(),
             committable: tracker.committable(),
             committed: state.cursor.committed(),
+            low_watermark: None,
             high_watermark: None,
+            paused: state.is_on_hold(),
+            unacked_age: None,
         })
     }
 }

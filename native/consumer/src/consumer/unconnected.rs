@@ -11,6 +11,7 @@ use super::Consumer;
 use crate::config::Config;
 use crate::event::{Event, Sink};
 use crate::kick::Kick;
+use crate::paused::Paused;
 use crate::shared::Shared;
 
 struct Silence;
@@ -28,10 +29,14 @@ impl Consumer {
             topics: Vec::new(),
             lanes: 1,
             commit_interval: Duration::ZERO,
+            commit_threshold: None,
+            commit_by_hand: false,
             drain_timeout: Duration::ZERO,
             max_in_flight: u64::MAX,
+            max_buffered_bytes: u64::MAX,
             chunk_size: None,
             unacked_timeout: None,
+            paused: Paused::default(),
         };
         let shared = Shared::new(&config, Arc::new(Silence), Kick::new(bounded(1).0));
         for partition in 0..partitions {

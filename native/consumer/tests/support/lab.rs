@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consumer::{Config, ResetPolicy, Topic};
+use consumer::{Config, Paused, ResetPolicy, Topic};
 use testing::{Record, TestClient, TestCluster};
 
 use super::{random_name, Member, SOON};
@@ -56,10 +56,14 @@ impl Lab {
             }],
             lanes: 1,
             commit_interval: Duration::from_millis(20),
+            commit_threshold: None,
+            commit_by_hand: false,
             drain_timeout: Duration::from_secs(10),
             max_in_flight: 10_000,
+            max_buffered_bytes: 64 * 1024 * 1024,
             chunk_size: None,
             unacked_timeout: None,
+            paused: Paused::default(),
         }
     }
 

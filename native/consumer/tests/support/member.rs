@@ -34,7 +34,6 @@ pub struct Member {
     unread: Vec<Event>,
     // By partition.
     confirmed: BTreeMap<i32, i64>,
-    lanes: usize,
     closed: bool,
 }
 
@@ -53,7 +52,6 @@ impl Member {
             wakes_by_acks: wakes_tx,
             unread: Vec::new(),
             confirmed: BTreeMap::new(),
-            lanes: config.lanes,
             closed: false,
         }
     }
@@ -144,19 +142,13 @@ impl Member {
         None
     }
 
-    /// Waits until a revoke reached the member, which needs `debug=cgrp`.
+    /// Waits until a revoke reached the member.
     pub fn revoke_begun(&mut self) {
-        self.event("revoke to begin", |event| match event {
-            Event::Log { message, .. } => message
-                .contains("delegating")
-                .then_some(message)
-                .filter(|message| message.contains("revoke of"))
-                .map(|_| ()),
-            _ => None,
+        self.event("revoke to begin", |event| {
+            matches!(event, Event::Revoking(_)).then_some(())
         });
-        // The member thread reads the log just before the revoke, and this after both.
-        self.consumer().progress();
-        self.consumer().progress();
+        // Asked after the turn that began it.
+        self.consumer().progress().unwrap();
     }
 
     /// Waits until the broker confirmed this offset, or a later one.
@@ -179,7 +171,7 @@ impl Member {
     pub fn take_by(&self, count: usize, demand: usize) -> Vec<Got> {
         let deadline = Instant::now() + SOON;
         let mut got = Vec::new();
-        for lane in 0..self.lanes {
+        for lane in 0..self.consumer().lanes() {
             self.pull_into(lane, count, demand, &mut got);
         }
         while got.len() < count {
@@ -203,10 +195,26 @@ impl Member {
         }
     }
 
+    /// The same of one lane only.
+    pub fn take_of(&self, lane: usize, count: usize) -> Vec<Got> {
+        let deadline = Instant::now() + SOON;
+        let mut got = Vec::new();
+        self.pull_into(lane, count, usize::MAX, &mut got);
+        while got.len() < count {
+            let Ok(woken) = self.wakes.recv_deadline(deadline) else {
+                panic!("{} of {count} records; {:?}", got.len(), self.stuck());
+            };
+            if woken == lane {
+                self.pull_into(lane, count, usize::MAX, &mut got);
+            }
+        }
+        got
+    }
+
     /// One pull of each lane, as much as there is.
     pub fn pull_all(&self) -> Vec<Got> {
         let mut got = Vec::new();
-        for lane in 0..self.lanes {
+        for lane in 0..self.consumer().lanes() {
             self.pull_into(lane, usize::MAX, usize::MAX, &mut got);
         }
         got
@@ -248,14 +256,14 @@ impl Member {
     }
 
     pub fn progress(&self, partition: i32) -> Progress {
-        let all = self.consumer().progress();
+        let all = self.consumer().progress().unwrap();
         all.into_iter().find(|p| p.partition == partition).unwrap()
     }
 
     /// What there is to say when nothing comes any more.
     pub fn stuck(&self) -> (Vec<Progress>, Vec<Event>) {
         let events = self.told().into_iter().cloned();
-        let progress = self.consumer().progress();
+        let progress = self.consumer().progress().unwrap_or_default();
         (progress, events.chain(self.events.try_iter()).collect())
     }
 

@@ -18,6 +18,11 @@ use std::time::Duration;
 /// Every wait ends by then; on a loaded machine too, what is waited for comes long before.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Sets a property of librdkafka, whatever it was.
+pub fn set(config: &mut consumer::Config, name: &str, value: &str) {
+    config.properties.push((name.to_owned(), value.to_owned()));
+}
+
 /// Unlike every other, whatever else runs beside this test.
 pub fn random_name(prefix: &str) -> String {
     use std::collections::hash_map::RandomState;
