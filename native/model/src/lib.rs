@@ -59,42 +59,88 @@ mod kick;
 #[cfg_attr(loom, path = "loom/sync.rs")]
 mod sync;
 
+#[path = "../../consumer/src/asked.rs"]
+mod asked;
+#[path = "../../consumer/src/basket.rs"]
+mod basket;
 #[path = "../../consumer/src/chunks.rs"]
 mod chunks;
+#[path = "../../consumer/src/claiming.rs"]
+mod claiming;
+#[path = "../../consumer/src/claims.rs"]
+mod claims;
 #[path = "../../consumer/src/code.rs"]
 mod code;
+#[path = "../../consumer/src/command.rs"]
+mod command;
 #[path = "../../consumer/src/commit.rs"]
 mod commit;
 #[path = "../../consumer/src/config.rs"]
 mod config;
 #[path = "../../consumer/src/consumer.rs"]
 mod consumer;
+#[path = "../../consumer/src/credentials.rs"]
+mod credentials;
+#[path = "../../consumer/src/due.rs"]
+mod due;
 #[path = "../../consumer/src/error.rs"]
 mod error;
 #[path = "../../consumer/src/event.rs"]
 mod event;
+#[path = "../../consumer/src/explicit.rs"]
+mod explicit;
+#[path = "../../consumer/src/hold.rs"]
+mod hold;
 #[path = "../../consumer/src/intake.rs"]
 mod intake;
 #[path = "../../consumer/src/lane.rs"]
 mod lane;
 #[path = "../../consumer/src/leave.rs"]
 mod leave;
+#[path = "../../consumer/src/limits.rs"]
+mod limits;
+#[path = "../../consumer/src/look.rs"]
+mod look;
 #[path = "../../consumer/src/lookup.rs"]
 mod lookup;
+#[path = "../../consumer/src/parked.rs"]
+mod parked;
 #[path = "../../consumer/src/partition.rs"]
 mod partition;
+#[path = "../../consumer/src/pause.rs"]
+mod pause;
+#[path = "../../consumer/src/paused.rs"]
+mod paused;
+#[path = "../../consumer/src/pool.rs"]
+mod pool;
 #[path = "../../consumer/src/rebalance.rs"]
 mod rebalance;
 #[path = "../../consumer/src/redelivery.rs"]
 mod redelivery;
 #[path = "../../consumer/src/reposition.rs"]
 mod reposition;
+#[path = "../../consumer/src/revoke.rs"]
+mod revoke;
+#[path = "../../consumer/src/runs.rs"]
+mod runs;
+#[path = "../../consumer/src/seeks.rs"]
+mod seeks;
 #[path = "../../consumer/src/service.rs"]
 mod service;
 #[path = "../../consumer/src/shared.rs"]
 mod shared;
+#[path = "../../consumer/src/shelf.rs"]
+mod shelf;
 #[path = "../../consumer/src/stall.rs"]
 mod stall;
+#[path = "../../consumer/src/subscription.rs"]
+mod subscription;
+#[path = "../../consumer/src/supply.rs"]
+mod supply;
+#[path = "../../consumer/src/takeover.rs"]
+mod takeover;
+#[path = "../../consumer/src/waiter.rs"]
+mod waiter;
 
 #[cfg(all(test, not(loom)))]
 mod history;

@@ -1,14 +1,21 @@
 //! How a life ends: all is well at last, and the member leaves.
 
+use std::sync::atomic::Ordering;
+
 use crate::client::Protocol;
 use crate::committed::Outcome;
 use crate::consumer::{AckId, Progress};
+use crate::explicit::Manner;
 
 use super::life::Life;
 
 impl Life {
     /// Lets all be well until nothing is left to do. Lanes are pulled when they were woken only.
     pub(super) fn calm_down(&mut self) {
+        if self.left.is_none() && self.leave_by.is_none() {
+            self.resume_all();
+        }
+        self.claim();
         for _ in 0..400 {
             if self.left.is_some() || self.is_done() {
                 return;
@@ -33,6 +40,9 @@ impl Life {
             due.into_iter().for_each(|lane| self.pull(lane, 4));
             let ids: Vec<AckId> = self.in_hand.iter().map(|(_, id)| *id).collect();
             self.ack(&ids);
+            if self.by_hand {
+                self.commit_all();
+            }
             self.check();
         }
         let progress: Vec<_> = self
@@ -43,6 +53,17 @@ impl Life {
             .map(|p| Progress::of(p))
             .collect();
         panic!("stuck: {progress:?}; {:?}", self.seen);
+    }
+
+    /// Commits what is acked, as only somebody can who asks for it.
+    fn commit_all(&mut self) {
+        for partition in self.consumer.shared.all() {
+            let marks = Progress::of(&partition);
+            if let (Some(marks), Some(seen)) = (marks, self.seen.get_mut(&partition.partition)) {
+                seen.asked.insert(marks.committable);
+            }
+        }
+        let _ = self.consumer.commit_all(Manner::default());
     }
 
     fn is_done(&self) -> bool {
@@ -69,6 +90,7 @@ impl Life {
             self.turn(60);
             self.check();
         }
+        assert_eq!(self.waiting.load(Ordering::SeqCst), 0, "unanswered");
         assert!(self.seen.values().all(|seen| !seen.open) || self.left.as_ref().unwrap().is_err());
     }
 }

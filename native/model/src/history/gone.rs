@@ -18,7 +18,7 @@ fn deliver(life: &mut Life, count: usize) {
 
 #[test]
 fn no_chunk_reaches_across_an_unacked_record_that_does_not_come_again() {
-    let mut life = Life::new(false, 0, NonZeroUsize::new(4));
+    let mut life = Life::new(false, 0, false, NonZeroUsize::new(4), false);
     life.client.append(0, 0, 3);
     life.client.give(&BTreeSet::from([0]));
     life.run(Step::Settle);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,20 @@ use crate::config::{Config, ResetPolicy, Topic};
 use crate::consumer::{AckId, AckRange, Consumer};
 use crate::error::Error;
 use crate::event::{Event, Sink};
-use crate::intake::Pulled;
 use crate::journal::{self, Note};
+use crate::paused::Paused;
 use crate::service::{self, Service};
 use crate::sync::Mutex;
 
 use super::seen::Seen;
-use super::steps::{Step, LANES, PARTITIONS};
+use super::steps::{LANES, PARTITIONS};
 
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+// Few records are a partition's share of it.
+const BUFFERED: u64 = 10_000;
 pub(super) const UNACKED_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Within that a close ends when no broker is there to hear of it.
 const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -53,7 +58,19 @@ pub(super) struct Life {
     pub(super) in_hand: Vec<(usize, AckId)>,
     /// The chunks that were delivered, whole.
     pub(super) chunks: Vec<AckRange>,
-    chunk_size: Option<NonZeroUsize>,
+    pub(super) chunk_size: Option<NonZeroUsize>,
+    /// What the member told to be paused.
+    pub(super) paused: Paused,
+    pub(super) by_hand: bool,
+    /// How many wait for the answer to a commit.
+    pub(super) waiting: Arc<AtomicUsize>,
+    /// The first of the lanes, of which there are `LANES`.
+    pub(super) first: usize,
+    /// Whether they are claimed, and by nobody at the time.
+    pub(super) claimed: bool,
+    pub(super) nobodys: bool,
+    /// Whether they were nobody's when the rebalance began that is under way, or might have been.
+    pub(super) just_claimed: bool,
     /// When the member that is leaving must have left.
     pub(super) leave_by: Option<Instant>,
     pub(super) left: Option<Result<(), Error>>,
@@ -62,7 +79,13 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(eager: bool, commit_interval: u64, chunk_size: Option<NonZeroUsize>) -> Life {
+    pub(super) fn new(
+        eager: bool,
+        commit_interval: u64,
+        by_hand: bool,
+        chunk_size: Option<NonZeroUsize>,
+        claimed: bool,
+    ) -> Life {
         journal::take();
         let mut properties = vec![("partitions".to_owned(), PARTITIONS.to_string())];
         properties.extend(eager.then(|| ("eager".to_owned(), String::new())));
@@ -72,18 +95,22 @@ impl Life {
                 name: TOPIC.to_owned(),
                 reset: ResetPolicy::Earliest,
             }],
-            lanes: LANES,
+            lanes: if claimed { 0 } else { LANES },
             commit_interval: Duration::from_millis(commit_interval),
+            commit_threshold: (commit_interval > 0).then_some(5),
+            commit_by_hand: by_hand,
             unacked_timeout: Some(UNACKED_TIMEOUT),
             drain_timeout: DRAIN_TIMEOUT,
             max_in_flight: 3 * chunk_size.map_or(1, NonZeroUsize::get) as u64,
+            max_buffered_bytes: BUFFERED,
             chunk_size,
+            paused: Paused::default(),
         };
         let ears = Arc::new(Ears::default());
         let sink = Arc::clone(&ears) as Arc<dyn Sink>;
         let (service, commands) = service::create(&config, sink).unwrap();
         let shared = Arc::clone(&service.shared);
-        let life = Life {
+        let mut life = Life {
             client: Arc::clone(&service.client),
             consumer: Consumer { shared, commands },
             service,
@@ -92,174 +119,20 @@ impl Life {
             in_hand: Vec::new(),
             chunks: Vec::new(),
             chunk_size,
+            paused: Paused::default(),
+            by_hand,
+            waiting: Arc::default(),
+            first: 0,
+            claimed,
+            nobodys: claimed,
+            just_claimed: false,
             leave_by: None,
             left: None,
             disturbed: false,
         };
+        life.claim();
         (0..LANES).for_each(|lane| life.attach(lane));
         life
-    }
-
-    pub(super) fn run(&mut self, step: Step) {
-        match step {
-            Step::Append {
-                partition,
-                gap,
-                count,
-            } => self.client.append(partition, gap, count),
-            Step::Expire { partition, count } => self.client.expire(partition, count),
-            Step::Fetch { partition, count } => self.client.fetch(partition, count),
-            Step::Fail { partition } => self.client.fail(partition),
-            Step::Stray { partition } => self.client.stray(partition),
-            Step::Pull { lane, demand } => {
-                self.pull(lane, demand);
-            }
-            Step::Ack { which, times } => {
-                if !self.in_hand.is_empty() {
-                    let (_, id) = *which.get(&self.in_hand);
-                    (0..times).for_each(|_| self.ack(&[id]));
-                }
-            }
-            Step::AckAllBut { count } => {
-                let kept = self.in_hand.len().saturating_sub(count);
-                let ids: Vec<AckId> = self.in_hand[..kept].iter().map(|(_, id)| *id).collect();
-                self.ack(&ids);
-            }
-            Step::AckChunk { which, times } => {
-                if !self.chunks.is_empty() {
-                    let range = *which.get(&self.chunks);
-                    (0..times).for_each(|_| self.ack_range(range));
-                }
-            }
-            Step::AckAny {
-                slot,
-                epoch,
-                offset,
-            } => self.ack(&[(slot, epoch, offset)]),
-            Step::Forget { which } => {
-                if !self.in_hand.is_empty() {
-                    self.in_hand.swap_remove(which.index(self.in_hand.len()));
-                }
-            }
-            Step::Attach { lane, forget } => {
-                self.attach(lane);
-                if forget {
-                    self.in_hand.retain(|(of, _)| *of != lane);
-                }
-            }
-            Step::Redeliver { slot } => {
-                let _ = self.consumer.redeliver(slot);
-            }
-            Step::Give { partitions } => self.client.give(&partitions),
-            Step::TakeBack { partitions } => self.client.take_back(&partitions),
-            Step::Lose => {
-                self.disturbed = true;
-                self.client.lose();
-            }
-            Step::AllDown => self.lose_brokers(),
-            Step::HandledElsewhere { partition, count } => {
-                self.client.handled_elsewhere(partition, count);
-            }
-            Step::Away { partition, count } => self.send_away(partition, count),
-            Step::Work { well } => {
-                self.client.work(well);
-            }
-            Step::Decide { outcome } => {
-                self.disturbed |= outcome != Outcome::Done;
-                self.client.decide(outcome);
-            }
-            Step::RefuseCommit => {
-                self.disturbed = true;
-                self.client.look().refuse_next_commit = true;
-            }
-            Step::Turn { after } => {
-                // The last commit may have waited too long for its answer.
-                self.disturbed |= after > 0;
-                self.turn(after);
-            }
-            Step::Settle => self.settle(),
-            Step::Close { timeout } => self.close(timeout),
-        }
-    }
-
-    fn attach(&self, lane: usize) {
-        if self.consumer.attach(lane).is_ok() {
-            self.ears.due.lock().insert(lane);
-        }
-    }
-
-    pub(super) fn pull(&mut self, lane: usize, demand: usize) {
-        let pulled = self.consumer.pull(lane, demand, || true).unwrap();
-        assert!(pulled.messages() <= demand, "above demand");
-        for record in &pulled.records {
-            let (partition, offset) = (record.message.partition(), record.message.offset());
-            assert!(
-                self.left.is_none() && self.leave_by.is_none(),
-                "while leaving"
-            );
-            let seen = self.seen.get_mut(&partition).unwrap();
-            seen.deliver(record.epoch, offset);
-            self.in_hand
-                .push((lane, (record.slot, record.epoch, offset)));
-        }
-        self.look_at_chunks(&pulled);
-        if pulled.more {
-            self.ears.due.lock().insert(lane);
-        }
-    }
-
-    /// A chunk's range has nothing in it that the chunk has not, and that is unacked.
-    fn look_at_chunks(&mut self, pulled: &Pulled) {
-        assert_eq!(
-            self.chunk_size.is_some() && !pulled.records.is_empty(),
-            !pulled.chunks.is_empty()
-        );
-        let in_chunks: usize = pulled.chunks.iter().sum();
-        assert!(pulled.chunks.is_empty() || in_chunks == pulled.records.len());
-        for chunk in pulled.in_chunks() {
-            let (first, last) = (chunk.first().unwrap(), chunk.last().unwrap());
-            let (slot, epoch, partition) = (first.slot, first.epoch, first.message.partition());
-            assert!(chunk.len() <= self.chunk_size.unwrap().get());
-            assert!(chunk.iter().all(|it| (it.slot, it.epoch) == (slot, epoch)));
-            let range = first.message.offset()..=last.message.offset();
-            let unacked = self.seen[&partition].unacked();
-            let inside: Vec<i64> = unacked.filter(|offset| range.contains(offset)).collect();
-            let carried: Vec<i64> = chunk.iter().map(|it| it.message.offset()).collect();
-            assert_eq!(inside, carried);
-            self.chunks
-                .push((slot, epoch, *range.start(), *range.end()));
-        }
-    }
-
-    pub(super) fn ack_range(&mut self, range: AckRange) {
-        let ears = Arc::clone(&self.ears);
-        self.consumer.ack_ranges([range], |lane| ears.wake(lane));
-        let (slot, epoch, first, last) = range;
-        if let Some(seen) = self.seen.values_mut().find(|seen| seen.slot == slot) {
-            let inside = seen.delivered.range(first..=last);
-            let offsets: Vec<i64> = inside.map(|(offset, _)| *offset).collect();
-            for offset in offsets {
-                seen.ack(slot, epoch, offset);
-            }
-        }
-        self.in_hand.retain(|(_, id)| {
-            (id.0, id.1) != (slot, epoch) || !(first..=last).contains(&id.2) || id.2 % 5 == 0
-        });
-    }
-
-    pub(super) fn ack(&mut self, ids: &[AckId]) {
-        let ears = Arc::clone(&self.ears);
-        self.consumer
-            .ack(ids.iter().copied(), |lane| ears.wake(lane));
-        for (slot, epoch, offset) in ids {
-            let of = |seen: &&mut Seen| seen.slot == *slot;
-            if let Some(seen) = self.seen.values_mut().find(of) {
-                seen.ack(*slot, *epoch, *offset);
-            }
-        }
-        // What belongs to an epoch that is over may come once more.
-        self.in_hand
-            .retain(|(_, id)| !ids.contains(id) || id.2 % 5 == 0);
     }
 
     pub(super) fn turn(&mut self, after: u64) {
@@ -272,35 +145,23 @@ impl Life {
             self.leave_by = self.leave_by.map(|by| by.min(soon));
         }
         self.left = self.service.turn(None);
+        if self.left.is_some() {
+            self.service.commits.give_up();
+        }
         self.read_journal();
+        self.just_claimed &= self.client.look().unanswered.is_some();
         let late = self.left.is_none() && self.leave_by.is_some_and(|by| clock::now() > by);
         assert!(!late, "the close did not end in time");
         self.client.go_on();
     }
 
     /// Lets everything that waits for somebody be done, at once.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..4 {
             while self.client.work(true) {}
             self.turn(0);
             self.client.decide(Outcome::Done);
         }
-        self.turn(0);
-    }
-
-    fn send_away(&mut self, partition: i32, count: usize) {
-        self.client.take_back(&BTreeSet::from([partition]));
-        self.settle();
-        self.client.handled_elsewhere(partition, count);
-        self.client.give(&BTreeSet::from([partition]));
-        self.settle();
-    }
-
-    fn lose_brokers(&mut self) {
-        self.disturbed = true;
-        // What was answered before is read before.
-        self.turn(0);
-        self.client.all_down();
         self.turn(0);
     }
 

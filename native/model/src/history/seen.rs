@@ -1,6 +1,6 @@
 //! What the outside has seen of one partition since it was assigned, made of plain sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consumer::Progress;
 use crate::log::Log;
@@ -15,6 +15,8 @@ pub(super) struct Seen {
     /// The last one of this attempt.
     pub(super) last: Option<i64>,
     pub(super) open: bool,
+    /// What was asked for to be committed.
+    pub(super) asked: BTreeSet<i64>,
 }
 
 impl Seen {
@@ -26,6 +28,7 @@ impl Seen {
             delivered: BTreeMap::new(),
             last: None,
             open: true,
+            asked: BTreeSet::new(),
         }
     }
 
@@ -46,12 +49,24 @@ impl Seen {
         self.last = None;
     }
 
+    /// What is unacked from here on comes once more, if it came before.
+    pub(super) fn go_on(&mut self, from: i64) {
+        self.last = Some(from - 1);
+    }
+
     pub(super) fn ack(&mut self, slot: u32, epoch: u32, offset: i64) {
         if self.open && (slot, epoch) == (self.slot, self.epoch) {
             if let Some(acked) = self.delivered.get_mut(&offset) {
                 *acked = true;
             }
         }
+    }
+
+    /// What is committed was handled.
+    pub(super) fn commit(&mut self, offset: i64) {
+        self.asked.insert(offset);
+        let below = self.delivered.range_mut(..offset);
+        below.for_each(|(_, acked)| *acked = true);
     }
 
     pub(super) fn unacked(&self) -> impl Iterator<Item = i64> + '_ {
@@ -79,6 +94,22 @@ impl Seen {
         let mut records = log.records.range(self.start..).take_while(|o| **o < offset);
         let skipped = records.find(|o| !self.delivered.contains_key(o));
         assert_eq!(skipped, None, "{offset} skips a record: {self:?}");
+    }
+
+    /// Where commits are made by hand, one that nobody asked for must not be.
+    pub(super) fn check_asked(&self, offset: i64) {
+        assert!(
+            self.asked.contains(&offset),
+            "{offset} of its own accord: {self:?}"
+        );
+    }
+
+    /// After a close that nothing disturbed all that was asked for is committed.
+    pub(super) fn check_end_by_hand(&self, committed: Option<i64>) {
+        assert!(
+            committed >= self.asked.last().copied(),
+            "{committed:?}: {self:?}"
+        );
     }
 
     /// After a close that nothing disturbed exactly the prefix is committed.

@@ -1,12 +1,14 @@
 //! What may happen in a member's life, and how often it does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::cluster::TOPIC;
 use crate::committed::Outcome;
+use crate::paused::{Scope, Subject};
 
 pub(super) const PARTITIONS: i32 = 3;
 pub(super) const LANES: usize = 2;
@@ -60,6 +62,10 @@ pub(super) enum Step {
         epoch: u32,
         offset: i64,
     },
+    /// A record that was delivered, whenever that was, is committed with all before it.
+    Commit {
+        which: Index,
+    },
     /// Whoever holds a record will never ack it.
     Forget {
         which: Index,
@@ -73,12 +79,32 @@ pub(super) enum Step {
     Redeliver {
         slot: u32,
     },
+    Pause {
+        scope: Scope,
+    },
+    Resume {
+        scope: Scope,
+    },
+    /// Some partitions are sought, each to an offset that there is, or near it.
+    Seek {
+        to: BTreeMap<i32, i64>,
+    },
+    /// The topic is taken with another policy, or as it was.
+    UpdateTopics,
+    /// Whoever claimed the lanes gives them up.
+    Release {
+        forget: bool,
+    },
+    /// Somebody claims them, if they are nobody's.
+    Claim,
     Give {
         partitions: BTreeSet<i32>,
     },
     TakeBack {
         partitions: BTreeSet<i32>,
     },
+    /// What is being taken back is given again.
+    GiveAgain,
     Lose,
     /// No broker can be reached.
     AllDown,
@@ -115,6 +141,15 @@ fn some() -> impl Strategy<Value = BTreeSet<i32>> {
     proptest::collection::btree_set(0..PARTITIONS, 0..=PARTITIONS as usize)
 }
 
+fn scope() -> impl Strategy<Value = Scope> {
+    let partition = |number| Scope::Some(vec![Subject::Partition(TOPIC.to_owned(), number)]);
+    prop_oneof![
+        2 => Just(Scope::All),
+        1 => Just(Scope::Some(vec![Subject::Topic(TOPIC.to_owned())])),
+        5 => (0..PARTITIONS).prop_map(partition),
+    ]
+}
+
 /// How many records a message may carry; half of the time it is one.
 pub(super) fn chunk_size() -> impl Strategy<Value = Option<NonZeroUsize>> {
     prop_oneof![Just(None), (1..5usize).prop_map(NonZeroUsize::new),]
@@ -147,11 +182,20 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (0..3usize).prop_map(|count| Step::AckAllBut { count }),
         2 => (0..4u32, 0..5u32, -1..12i64)
             .prop_map(|(slot, epoch, offset)| Step::AckAny { slot, epoch, offset }),
+        4 => any::<Index>().prop_map(|which| Step::Commit { which }),
         1 => any::<Index>().prop_map(|which| Step::Forget { which }),
         2 => (lane(), any::<bool>()).prop_map(|(lane, forget)| Step::Attach { lane, forget }),
         2 => (0..=PARTITIONS as u32).prop_map(|slot| Step::Redeliver { slot }),
+        2 => scope().prop_map(|scope| Step::Pause { scope }),
+        3 => scope().prop_map(|scope| Step::Resume { scope }),
+        2 => proptest::collection::btree_map(partition(), 0..20i64, 1..3)
+            .prop_map(|to| Step::Seek { to }),
+        1 => Just(Step::UpdateTopics),
+        1 => any::<bool>().prop_map(|forget| Step::Release { forget }),
+        2 => Just(Step::Claim),
         5 => some().prop_map(|partitions| Step::Give { partitions }),
         3 => some().prop_map(|partitions| Step::TakeBack { partitions }),
+        2 => Just(Step::GiveAgain),
         2 => Just(Step::Lose),
         1 => Just(Step::AllDown),
         2 => (partition(), 0..4usize)

@@ -14,10 +14,16 @@ impl Life {
             match note {
                 Note::Sent(offsets) => {
                     for (partition, offset) in offsets {
-                        let cluster = self.client.look();
+                        let mut cluster = self.client.look();
                         let seen = &self.seen[&partition];
                         assert!(seen.open, "a commit after the end of {seen:?}");
                         seen.check_commit(offset, Some(cluster.at(partition)));
+                        if self.by_hand {
+                            seen.check_asked(offset);
+                            // After a seek the first one may go anywhere.
+                            let sought = cluster.sought.entry(partition).or_default();
+                            sought.last_mut().into_iter().for_each(|to| *to = offset);
+                        }
                     }
                 }
                 Note::Told(Event::Assigned(assigned)) => {
@@ -25,6 +31,14 @@ impl Life {
                         let seen = Seen::new(it.slot, it.epoch, it.start);
                         let before = self.seen.insert(it.partition, seen);
                         assert!(before.is_none_or(|before| !before.open), "assigned twice");
+                    }
+                }
+                Note::Told(Event::Kept(kept)) => {
+                    for it in kept {
+                        let seen = self.seen.get_mut(&it.partition).unwrap();
+                        assert!(seen.open, "kept after the end of {seen:?}");
+                        assert_eq!((it.slot, it.epoch), (seen.slot, seen.epoch));
+                        seen.go_on(it.start);
                     }
                 }
                 Note::Told(Event::Reset {
@@ -48,7 +62,8 @@ impl Life {
                 }
                 Note::Told(Event::Revoked(revoked, took)) => {
                     let unacked: u64 = revoked.iter().map(|it| it.unacked).sum();
-                    let waited = took >= DRAIN_TIMEOUT || self.leave_by.is_some();
+                    let given_up = self.leave_by.is_some() || self.nobodys || self.just_claimed;
+                    let waited = took >= DRAIN_TIMEOUT || given_up;
                     assert!(unacked == 0 || waited, "{unacked} not waited for: {took:?}");
                     revoked.iter().for_each(|it| self.revoked(it));
                 }
@@ -58,6 +73,20 @@ impl Life {
                 Note::Told(Event::Stalled(stalled)) => {
                     stalled.iter().for_each(|it| self.stalled(it));
                 }
+                Note::Told(Event::Sought(sought)) => {
+                    for it in sought {
+                        let before = &self.seen[&it.partition];
+                        assert!(before.open, "sought after the end of {before:?}");
+                        assert_eq!((it.slot, it.epoch), (before.slot, before.epoch + 1));
+                        assert_eq!(it.unacked, before.unacked().count() as u64);
+                        let mut cluster = self.client.look();
+                        cluster.sought.entry(it.partition).or_default().push(it.to);
+                        drop(cluster);
+                        let seen = Seen::new(it.slot, it.epoch, it.to);
+                        self.seen.insert(it.partition, seen);
+                    }
+                }
+                Note::Told(Event::Paused(paused) | Event::Resumed(paused)) => self.paused = paused,
                 Note::Told(_) => {}
             }
         }
@@ -72,7 +101,11 @@ impl Life {
         if self.leave_by.is_some() && !self.disturbed {
             let cluster = self.client.look();
             let committed = cluster.committed.get(&it.partition).copied();
-            seen.check_end(committed, cluster.at(it.partition));
+            if self.by_hand {
+                seen.check_end_by_hand(committed);
+            } else {
+                seen.check_end(committed, cluster.at(it.partition));
+            }
         }
     }
 
@@ -84,7 +117,7 @@ impl Life {
         assert_eq!(Some(it.offset), seen.unacked().next());
         assert_eq!(it.in_flight, seen.unacked().count() as u64);
         assert!(it.age >= UNACKED_TIMEOUT, "too early: {it:?}");
-        let _ = self.consumer.redeliver(it.slot);
+        let _ = self.consumer.redeliver(vec![it.slot]);
     }
 
     pub(super) fn check(&self) {

@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::code::Code;
 use crate::committed::Commit;
 use crate::conf::Conf;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::event::Event;
 use crate::failure::refusal;
@@ -59,6 +60,10 @@ impl Client {
 
     pub(crate) fn told(&self) -> Option<Event> {
         None
+    }
+
+    pub(crate) fn authenticate(&self, _: Credentials) -> Result<(), Error> {
+        Ok(())
     }
 
     pub(crate) fn subscribe(&self, _: &[&str]) -> Result<(), Error> {
@@ -135,6 +140,25 @@ impl Client {
         Ok(())
     }
 
+    pub(crate) fn pause(&self, list: &Offsets) {
+        let cluster = self.cluster.lock();
+        for entry in list.entries() {
+            let mut position = cluster.at(entry.partition).at.position();
+            position.pause();
+            position.paused = true;
+        }
+    }
+
+    pub(crate) fn resume(&self, list: &Offsets) {
+        let cluster = self.cluster.lock();
+        for entry in list.entries() {
+            let mut position = cluster.at(entry.partition).at.position();
+            // A resumption that comes too late, or too often, does no harm but this.
+            position.version += 1;
+            position.paused = false;
+        }
+    }
+
     /// Moves the fetch position.
     pub(crate) fn seek(&self, partition: i32, offset: i64) -> Result<i64, Error> {
         let cluster = self.cluster.lock();
@@ -147,8 +171,8 @@ impl Client {
         Ok(offset)
     }
 
-    pub(crate) fn high_watermark(&self, _: &str, partition: i32) -> Option<i64> {
-        Some(self.cluster.lock().at(partition).end)
+    pub(crate) fn watermarks(&self, _: &str, partition: i32) -> (Option<i64>, Option<i64>) {
+        (None, Some(self.cluster.lock().at(partition).end))
     }
 
     pub(crate) fn close(&self, _: &Queue) -> Result<(), Error> {

@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) generation: u32,
     pub(crate) commit: Option<Commit>,
     pub(crate) committed: BTreeMap<i32, i64>,
+    /// Where partitions were sought, one time after the other, whose commits may go back to that once.
+    pub(crate) sought: BTreeMap<i32, Vec<i64>>,
     pub(crate) refuse_next_commit: bool,
     pub(crate) closing: bool,
     /// No broker can be reached, and the member was told.
@@ -48,6 +50,7 @@ impl Cluster {
             generation: 1,
             commit: None,
             committed: BTreeMap::new(),
+            sought: BTreeMap::new(),
             refuse_next_commit: false,
             closing: false,
             down: false,

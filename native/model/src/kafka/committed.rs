@@ -35,7 +35,12 @@ impl Cluster {
     pub(crate) fn do_commit(&mut self, entries: &[Entry]) {
         for entry in entries {
             let before = self.committed.insert(entry.partition, entry.offset);
-            assert!(before <= Some(entry.offset), "rewound to {entry:?}");
+            let sought = self.sought.entry(entry.partition).or_default();
+            let is_it = sought.iter().position(|offset| *offset == entry.offset);
+            // What was sought before that is committed no more.
+            sought.drain(..is_it.map_or(0, |at| at + 1));
+            let is_ahead = before <= Some(entry.offset);
+            assert!(is_ahead || is_it.is_some(), "rewound to {entry:?}");
         }
     }
 }

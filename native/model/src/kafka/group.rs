@@ -106,6 +106,21 @@ impl Client {
         self.events.post(event);
     }
 
+    /// The member joins anew before it has answered a revoke, and is given what it had.
+    pub(crate) fn give_again(&self) {
+        let mut cluster = self.look();
+        let out = cluster.lost || cluster.thrown_out || cluster.failed || cluster.closing;
+        let Some(waits) = cluster.unanswered.as_ref().filter(|it| !it.assigns) else {
+            return;
+        };
+        if out || !self.events.is_empty() {
+            return;
+        }
+        let had = waits.partitions.clone();
+        let event = cluster.ask(true, had);
+        self.events.post(event);
+    }
+
     /// A revoke comes behind no other, nor behind an assignment that is not read yet.
     fn may_revoke(&self, cluster: &Cluster) -> bool {
         let waits = cluster.unanswered.as_ref();

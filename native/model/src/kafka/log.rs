@@ -70,7 +70,7 @@ impl Client {
         let log = cluster.at(partition);
         for _ in 0..count {
             let mut position = log.at.position();
-            if cluster.unanswered.is_some() || !position.assigned || position.stuck {
+            if cluster.unanswered.is_some() || !position.is_fetched() {
                 return;
             }
             if !log.has(position.fetch) {
@@ -105,7 +105,7 @@ impl Client {
         let cluster = self.look();
         let log = cluster.at(partition);
         let position = log.at.position();
-        if cluster.unanswered.is_some() || !position.assigned || position.stuck {
+        if cluster.unanswered.is_some() || !position.is_fetched() {
             return;
         }
         let offset = position.fetch;

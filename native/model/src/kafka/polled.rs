@@ -11,5 +11,7 @@ pub(crate) enum Polled {
     Stray(String, i32),
     Error(Error),
     Log(i32, String, String),
+    Statistics(String),
+    TokenWanted,
     Other,
 }

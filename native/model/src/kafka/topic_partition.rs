@@ -20,6 +20,8 @@ pub(crate) struct Position {
     pub(crate) assigned: bool,
     /// Out of range, which a seek does not end.
     pub(crate) stuck: bool,
+    /// By the member, and not by a rebalance: an assignment does not end it.
+    pub(crate) paused: bool,
     /// Where the last assignment or seek began.
     pub(crate) start: i64,
     /// What is fetched next.
@@ -70,6 +72,10 @@ impl Position {
         self.start = offset;
         self.fetch = offset;
         self.taken = None;
+    }
+
+    pub(crate) fn is_fetched(&self) -> bool {
+        self.assigned && !self.stuck && !self.paused
     }
 
     /// Throws away what was fetched and not handed out.

@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use crate::client::Client;
+use crate::command::Command;
 use crate::config::Topic;
 use crate::failure::refusal;
 use crate::lookup::{Answer, Desk, Job};
 use crate::positions::{Position, Wanted};
-use crate::service::Command;
+use crate::seeks::{SeekTo, Target};
 
 pub(crate) fn start(client: Arc<Client>, _: Vec<Topic>, desk: Desk) -> std::io::Result<()> {
     *client.desk.lock() = Some(desk);
@@ -71,9 +72,36 @@ impl Client {
                     Err(refusal())
                 },
             },
+            Job::Resolve(seeks) => {
+                let offsets = if well {
+                    Ok(self.resolve(&seeks.targets))
+                } else {
+                    Err(refusal())
+                };
+                Answer::Resolved(seeks, offsets)
+            }
+            Job::Meet(update) => {
+                let met = if well { Ok(()) } else { Err(refusal()) };
+                Answer::Met(update, met)
+            }
+            Job::Topics(_) => return true,
         };
         let _ = desk.answers.send(Command::Answer(answer));
         true
+    }
+
+    /// What there is of an offset that is asked for.
+    fn resolve(&self, targets: &[Target]) -> Vec<i64> {
+        let cluster = self.look();
+        let offset = |target: &Target| {
+            let log = cluster.at(target.partition);
+            match target.to {
+                SeekTo::Offset(offset) => offset.clamp(log.start, log.end),
+                SeekTo::Beginning => log.start,
+                SeekTo::End | SeekTo::Timestamp(_) => log.end,
+            }
+        };
+        targets.iter().map(offset).collect()
     }
 
     fn start_positions(&self, partitions: Vec<Wanted>) -> Vec<Position> {
