@@ -2,7 +2,7 @@
 //! not is refused, by its name and without a word of what may be secret.
 #![no_main]
 
-use consumer::{check, Config, Error};
+use consumer::{check, Config, Error, Paused};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -62,10 +62,14 @@ fuzz_target!(|text: &str| {
         topics: Vec::new(),
         lanes: 1,
         commit_interval: Duration::ZERO,
+        commit_threshold: None,
+        commit_by_hand: false,
         drain_timeout: Duration::ZERO,
         max_in_flight: 1,
+        max_buffered_bytes: 1 << 20,
         chunk_size: None,
         unacked_timeout: None,
+        paused: Paused::default(),
     };
     assert!(!format!("{config:?}").contains(SECRET));
 });

@@ -36,7 +36,16 @@ impl From<&Error> for Failure {
         let (topic, partition) = match error {
             Error::Kafka {
                 topic, partition, ..
-            } => (topic.clone(), *partition),
+            }
+            | Error::StaleEpoch { topic, partition }
+            | Error::Claimed { topic, partition } => (topic.clone(), *partition),
+            Error::NotAssigned { topic, partition }
+            | Error::Paused {
+                topic, partition, ..
+            } => (Some(topic.clone()), *partition),
+            Error::NotDelivered {
+                topic, partition, ..
+            } => (Some(topic.clone()), Some(*partition)),
             _ => (None, None),
         };
         Failure {
@@ -58,11 +67,23 @@ impl From<Error> for Failure {
 
 fn code(error: &Error) -> String {
     match error {
-        Error::Kafka { code, .. } => code.name().trim_start_matches('_').to_ascii_lowercase(),
+        Error::Kafka { code, .. } => code_name(code.name()),
         Error::Closed => "closed".into(),
+        Error::Busy => "timed_out".into(),
+        Error::StaleEpoch { .. } => "stale_epoch".into(),
+        Error::NotAssigned { .. } => "not_assigned".into(),
+        Error::NotDelivered { .. } => "not_delivered".into(),
+        Error::Rewind => "rewind".into(),
+        Error::Claimed { .. } => "claimed".into(),
         Error::Lane { .. } => "invalid_lane".into(),
+        Error::Paused { .. } => "paused".into(),
         _ => "invalid_config".into(),
     }
+}
+
+/// librdkafka's name of a code, without the underscore of those that clients raise themselves.
+pub(crate) fn code_name(name: &str) -> String {
+    name.trim_start_matches('_').to_ascii_lowercase()
 }
 
 /// `{property, :unknown | :invalid, message}`.

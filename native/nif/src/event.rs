@@ -8,6 +8,7 @@ use rustler::{Encoder, Env, Term};
 
 use crate::atoms;
 use crate::error::Failure;
+use crate::pace;
 
 /// Encodes an event; shapes as in `OffBroadwayRustKafka.Native`.
 pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
@@ -17,6 +18,12 @@ pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
             list.iter().map(|it| assigned(env, it)).collect::<Vec<_>>(),
         )
             .encode(env),
+        Event::Kept(list) => (
+            atoms::kept(),
+            list.iter().map(|it| assigned(env, it)).collect::<Vec<_>>(),
+        )
+            .encode(env),
+        Event::Revoking(list) => (atoms::revoking(), revoked(env, list)).encode(env),
         Event::Revoked(list, drain) => {
             (atoms::revoked(), revoked(env, list), millis(*drain)).encode(env)
         }
@@ -51,7 +58,39 @@ pub(crate) fn encode<'a>(env: Env<'a>, event: &Event) -> Term<'a> {
             from,
             to,
         } => (atoms::reset(), topic, partition, from, to).encode(env),
+        Event::Paused(paused) => (atoms::paused(), pace::paused(env, paused)).encode(env),
+        Event::Resumed(paused) => (atoms::resumed(), pace::paused(env, paused)).encode(env),
+        Event::Sought(list) => (
+            atoms::sought(),
+            list.iter()
+                .map(|it| pace::sought(env, it))
+                .collect::<Vec<_>>(),
+        )
+            .encode(env),
+        Event::Subscribed(topics) => (
+            atoms::subscribed(),
+            topics
+                .iter()
+                .map(|it| pace::subscribed(env, it))
+                .collect::<Vec<_>>(),
+        )
+            .encode(env),
         Event::Error(error) => (atoms::error(), Failure::from(error)).encode(env),
+        Event::Connection {
+            up,
+            broker,
+            host,
+            port,
+        } => {
+            let name = if *up {
+                atoms::connected()
+            } else {
+                atoms::disconnected()
+            };
+            (name, broker, host, port).encode(env)
+        }
+        Event::Statistics(json) => (atoms::statistics(), json).encode(env),
+        Event::TokenWanted => atoms::token_wanted().encode(env),
         Event::Log {
             level,
             facility,
@@ -108,6 +147,6 @@ fn offsets<'a>(env: Env<'a>, list: &[Offset]) -> Vec<Term<'a>> {
         .collect()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

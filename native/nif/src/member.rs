@@ -1,26 +1,32 @@
 //! The NIFs of a member.
 
+use std::ops::Range;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use consumer::{AckId, AckRange, Consumer, Progress, Pulled};
+use consumer::{AckId, AckRange, Consumer, Credentials, Progress, Pulled};
 use rustler::types::atom::{error, ok};
 use rustler::{
     Atom, Encoder, Env, Error, LocalPid, Monitor, NifMap, NifResult, Resource, ResourceArc, Term,
 };
 
+use crate::claims::{ClaimTerm, Claimants};
 use crate::config::ConfigMap;
 use crate::decode::{Derived, List};
 use crate::error::{Failure, PropertyFailure};
+use crate::event::millis;
 use crate::records;
 use crate::sink::Processes;
+use crate::totals::Totals;
 
 /// A member, for as long as a process refers to it.
-struct Member {
-    consumer: Consumer,
+pub(crate) struct Member {
+    pub(crate) consumer: Consumer,
     headers: bool,
-    processes: Arc<Processes>,
+    pub(crate) processes: Arc<Processes>,
+    claimants: Claimants,
+    totals: Totals,
 }
 
 // A panic in a call is caught by rustler; the locks inside are held for steps that leave the state whole.
@@ -34,8 +40,12 @@ const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
 impl Resource for Member {
     const IMPLEMENTS_DOWN: bool = true;
 
-    fn down<'a>(&'a self, _env: Env<'a>, _owner: LocalPid, _monitor: Monitor) {
-        self.consumer.close(ORPHAN_TIMEOUT);
+    fn down<'a>(&'a self, _env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
+        if self.processes.is_owner(pid) {
+            self.consumer.close(ORPHAN_TIMEOUT);
+        }
+        let claimed = self.claimants.take_of(pid);
+        claimed.into_iter().for_each(|lanes| self.release(lanes));
     }
 }
 
@@ -43,10 +53,25 @@ impl Member {
     fn taken<'a>(
         &self,
         env: Env<'a>,
-        pulled: Result<Pulled, consumer::Error>,
+        pull: impl FnOnce() -> Result<Pulled, consumer::Error>,
     ) -> NifResult<Term<'a>> {
-        let pulled = pulled.map_err(|_| Error::BadArg)?;
-        Ok(records::encode(env, &pulled, self.headers))
+        let begun = Instant::now();
+        let pulled = pull().map_err(|_| Error::BadArg)?;
+        let term = records::encode(env, &pulled, self.headers);
+        self.totals.add(&pulled.records, begun);
+        Ok(term)
+    }
+
+    // Once they are released they may be somebody else's.
+    fn release(&self, lanes: Range<usize>) {
+        let first = lanes.start;
+        lanes.for_each(|lane| self.processes.detach(lane));
+        self.consumer.release(first);
+    }
+
+    fn authenticate<'a>(&self, env: Env<'a>, credentials: Credentials) -> Term<'a> {
+        let taken = self.consumer.authenticate(credentials);
+        done(env, taken.map_err(Failure::from))
     }
 }
 
@@ -67,12 +92,15 @@ fn start(env: Env<'_>, config: Derived<ConfigMap>) -> Result<ResourceArc<Member>
         consumer,
         headers,
         processes,
+        claimants: Claimants::default(),
+        totals: Totals::default(),
     });
     member.monitor(Some(env), &env.pid());
     Ok(member)
 }
 
-#[rustler::nif]
+// One that is not the first waits for pulls of others that share the lane's queue.
+#[rustler::nif(schedule = "DirtyCpu")]
 fn attach<'a>(env: Env<'a>, member: ResourceArc<Member>, lane: usize) -> Term<'a> {
     member.processes.attach(lane, env.pid());
     let attached = member.consumer.attach(lane).map_err(Failure::from);
@@ -80,9 +108,41 @@ fn attach<'a>(env: Env<'a>, member: ResourceArc<Member>, lane: usize) -> Term<'a
 }
 
 #[rustler::nif]
-fn redeliver(env: Env<'_>, member: ResourceArc<Member>, slot: u32) -> Term<'_> {
-    let asked = member.consumer.redeliver(slot).map_err(Failure::from);
-    done(env, asked)
+fn claim(
+    env: Env<'_>,
+    member: ResourceArc<Member>,
+    what: ClaimTerm,
+    lanes: u16,
+    max_in_flight: Option<u64>,
+) -> Result<usize, Failure> {
+    let claimed = member.consumer.claim(what.0, lanes.into(), max_in_flight);
+    let first = claimed?;
+    member.processes.grow_to(member.consumer.lanes());
+    member
+        .claimants
+        .put(env.pid(), first..first + usize::from(lanes.max(1)));
+    member.monitor(Some(env), &env.pid());
+    Ok(first)
+}
+
+#[rustler::nif]
+fn check_claim(env: Env<'_>, member: ResourceArc<Member>, what: ClaimTerm) -> Term<'_> {
+    let free = member.consumer.check_claim(&what.0);
+    done(env, free.map_err(Failure::from))
+}
+
+#[rustler::nif]
+fn release(member: ResourceArc<Member>, lane: usize) -> Atom {
+    if let Some(lanes) = member.claimants.take(lane) {
+        member.release(lanes);
+    }
+    ok()
+}
+
+#[rustler::nif]
+fn redeliver(env: Env<'_>, member: ResourceArc<Member>, slots: List<u32>) -> Term<'_> {
+    let asked = member.consumer.redeliver(slots.0);
+    done(env, asked.map_err(Failure::from))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
@@ -93,7 +153,7 @@ fn pull<'a>(
     demand: usize,
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
-    member.taken(env, member.consumer.pull(lane, demand, attached))
+    member.taken(env, || member.consumer.pull(lane, demand, attached))
 }
 
 #[rustler::nif]
@@ -104,7 +164,7 @@ fn pull_short<'a>(
     demand: usize,
 ) -> NifResult<Term<'a>> {
     let attached = || member.processes.is_attached(lane, env.pid());
-    member.taken(env, member.consumer.pull_short(lane, demand, attached))
+    member.taken(env, || member.consumer.pull_short(lane, demand, attached))
 }
 
 #[rustler::nif]
@@ -122,18 +182,51 @@ fn ack_ranges(env: Env<'_>, member: ResourceArc<Member>, acks: List<AckRange>) -
 }
 
 #[rustler::nif]
+fn set_password(
+    env: Env<'_>,
+    member: ResourceArc<Member>,
+    username: String,
+    password: String,
+) -> Term<'_> {
+    member.authenticate(env, Credentials::Password { username, password })
+}
+
+#[rustler::nif]
+fn set_token(
+    env: Env<'_>,
+    member: ResourceArc<Member>,
+    token: String,
+    expiry: i64,
+    principal: String,
+) -> Term<'_> {
+    let token = Credentials::Token {
+        token,
+        expiry,
+        principal,
+    };
+    member.authenticate(env, token)
+}
+
+#[rustler::nif]
+fn refuse_token(env: Env<'_>, member: ResourceArc<Member>, reason: String) -> Term<'_> {
+    member.authenticate(env, Credentials::NoToken(reason))
+}
+
+#[rustler::nif]
 fn slot(member: ResourceArc<Member>, topic: &str, partition: i32) -> Option<u32> {
     member.consumer.slot(topic, partition)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn progress(member: ResourceArc<Member>) -> Vec<ProgressMap> {
-    member
-        .consumer
-        .progress()
-        .into_iter()
-        .map(ProgressMap::from)
-        .collect()
+fn progress(member: ResourceArc<Member>) -> Result<Vec<ProgressMap>, Failure> {
+    let progress = member.consumer.progress()?;
+    Ok(progress.into_iter().map(ProgressMap::from).collect())
+}
+
+/// `{pulls, records, bytes, microseconds}` since the member was made.
+#[rustler::nif]
+fn pulled(member: ResourceArc<Member>) -> (u64, u64, u64, u64) {
+    member.totals.get()
 }
 
 #[rustler::nif]
@@ -143,7 +236,7 @@ fn close(member: ResourceArc<Member>, timeout: u64) -> Atom {
 }
 
 /// `:ok | {:error, reason}`.
-fn done(env: Env<'_>, result: Result<(), impl Encoder>) -> Term<'_> {
+pub(crate) fn done(env: Env<'_>, result: Result<(), impl Encoder>) -> Term<'_> {
     match result {
         Ok(()) => ok().encode(env),
         Err(reason) => (error(), reason).encode(env),
@@ -157,14 +250,17 @@ struct ProgressMap {
     partition: i32,
     slot: u32,
     epoch: u32,
-    lane: usize,
+    lane: Option<usize>,
     start: i64,
     next: i64,
     acked: u64,
     in_flight: u64,
     committable: i64,
     committed: Option<i64>,
+    low_watermark: Option<i64>,
     high_watermark: Option<i64>,
+    paused: bool,
+    unacked_ms: Option<u64>,
 }
 
 impl From<Progress> for ProgressMap {
@@ -181,7 +277,10 @@ impl From<Progress> for ProgressMap {
             in_flight: it.in_flight,
             committable: it.committable,
             committed: it.committed,
+            low_watermark: it.low_watermark,
             high_watermark: it.high_watermark,
+            paused: it.paused,
+            unacked_ms: it.unacked_age.map(millis),
         }
     }
 }

@@ -2,15 +2,10 @@
 
 use consumer::{Delivered, Message, Pulled};
 use rustler::types::tuple::make_tuple;
-use rustler::{Binary, Encoder, Env, NewBinary, OwnedBinary, Term};
+use rustler::{Binary, Encoder, Env, NewBinary, Term};
 
+use crate::arena::Arenas;
 use crate::atoms;
-
-// Up to this a binary lives on the process's heap (the VM's own limit): cheaper than a reference.
-const HEAP: usize = 64;
-
-// From here on a binary is on its own, so that whoever keeps it keeps nothing else alive.
-const OWN: usize = 32 * 1024;
 
 /// `{:more | :armed, count, [run] | [chunk]}`, where count is of messages.
 ///
@@ -36,7 +31,7 @@ pub(crate) fn encode<'a>(env: Env<'a>, pulled: &Pulled, headers: bool) -> Term<'
 }
 
 /// `{topic, partition, slot, epoch, [record]}`.
-fn encode_run<'m, 'a>(env: Env<'a>, run: &'m [Delivered], terms: &mut Terms<'m, 'a>) -> Term<'a> {
+fn encode_run<'a>(env: Env<'a>, run: &[Delivered], terms: &mut Terms<'a>) -> Term<'a> {
     let records = terms.records(run);
     match run.first() {
         Some(first) => {
@@ -48,11 +43,7 @@ fn encode_run<'m, 'a>(env: Env<'a>, run: &'m [Delivered], terms: &mut Terms<'m, 
 }
 
 /// `{topic, partition, slot, epoch, first, last, count, [record]}`.
-fn encode_chunk<'m, 'a>(
-    env: Env<'a>,
-    chunk: &'m [Delivered],
-    terms: &mut Terms<'m, 'a>,
-) -> Term<'a> {
+fn encode_chunk<'a>(env: Env<'a>, chunk: &[Delivered], terms: &mut Terms<'a>) -> Term<'a> {
     let records = terms.records(chunk);
     let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
         return atoms::nil().encode(env);
@@ -73,43 +64,35 @@ fn encode_chunk<'m, 'a>(
 }
 
 /// Makes the terms of a pull's records.
-struct Terms<'m, 'a> {
+struct Terms<'a> {
     env: Env<'a>,
-    /// One binary that holds every middle-sized key and value, in the order of the records.
-    arena: Option<Binary<'a>>,
-    /// How much of it is given out.
-    used: usize,
+    /// What holds every middle-sized key and value, in the order of the records.
+    arenas: Arenas<'a>,
     with_headers: bool,
-    /// Of the record at hand.
-    headers: Vec<(&'m [u8], Option<&'m [u8]>)>,
-    /// By their place among the headers: most records have the same names, and some the same values.
-    names: Vec<Last<'m, 'a>>,
-    values: Vec<Last<'m, 'a>>,
+    /// By their place among the headers, what was made last: most records have the same names, and some
+    /// the same values.
+    names: Vec<Option<Binary<'a>>>,
+    values: Vec<Option<Binary<'a>>>,
 }
 
-/// Bytes, and the term that was made of them last.
-type Last<'m, 'a> = Option<(&'m [u8], Term<'a>)>;
-
-impl<'m, 'a> Terms<'m, 'a> {
-    fn of(env: Env<'a>, records: &'m [Delivered], with_headers: bool) -> Terms<'m, 'a> {
+impl<'a> Terms<'a> {
+    fn of(env: Env<'a>, records: &[Delivered], with_headers: bool) -> Terms<'a> {
         Terms {
             env,
-            arena: arena(env, records),
-            used: 0,
+            arenas: Arenas::of(env, parts(records)),
             with_headers,
-            headers: Vec::new(),
             names: Vec::new(),
             values: Vec::new(),
         }
     }
 
-    fn records(&mut self, records: &'m [Delivered]) -> Vec<Term<'a>> {
+    fn records(&mut self, records: &[Delivered]) -> Vec<Term<'a>> {
         let records = records.iter();
         records.map(|it| self.record(&it.message)).collect()
     }
 
     /// `{offset, ts | nil, key | nil, value | nil, [{header, value | nil}]}`.
-    fn record(&mut self, message: &'m Message) -> Term<'a> {
+    fn record(&mut self, message: &Message) -> Term<'a> {
         let key = self.shared(message.key());
         let value = self.shared(message.value());
         let headers = self.headers(message);
@@ -117,18 +100,20 @@ impl<'m, 'a> Terms<'m, 'a> {
         (offset, timestamp, key, value, headers).encode(self.env)
     }
 
-    fn headers(&mut self, message: &'m Message) -> Term<'a> {
-        self.headers.clear();
-        if self.with_headers {
-            self.headers.extend(message.headers());
-        }
-        if self.names.len() < self.headers.len() {
-            self.names.resize(self.headers.len(), None);
-            self.values.resize(self.headers.len(), None);
-        }
+    fn headers(&mut self, message: &Message) -> Term<'a> {
         let mut list = Term::list_new_empty(self.env);
-        for place in (0..self.headers.len()).rev() {
-            let (name, value) = self.headers[place];
+        if !self.with_headers {
+            return list;
+        }
+        let headers = message.headers();
+        if self.names.len() < headers.len() {
+            self.names.resize_with(headers.len(), || None);
+            self.values.resize_with(headers.len(), || None);
+        }
+        for place in (0..headers.len()).rev() {
+            let Some((name, value)) = headers.get(place) else {
+                continue;
+            };
             let name = repeated(self.env, &mut self.names[place], name);
             let value = match value {
                 Some(value) => repeated(self.env, &mut self.values[place], value),
@@ -144,53 +129,31 @@ impl<'m, 'a> Terms<'m, 'a> {
         let Some(part) = part else {
             return atoms::nil().encode(self.env);
         };
-        if let (true, Some(arena)) = (is_shared(part), &self.arena) {
-            let start = self.used;
-            self.used += part.len();
-            if let Ok(shared) = arena.make_subbinary(start, part.len()) {
-                return shared.encode(self.env);
-            }
+        match self.arenas.next(part) {
+            Some(shared) => shared.encode(self.env),
+            None => copied(self.env, part),
         }
-        copied(self.env, part)
     }
 }
 
-fn arena<'a>(env: Env<'a>, records: &[Delivered]) -> Option<Binary<'a>> {
-    let shared = || {
-        let parts = records.iter().map(|it| &it.message);
-        let parts = parts.flat_map(|message| [message.key(), message.value()]);
-        parts.flatten().filter(|part| is_shared(part))
-    };
-    let size = shared().map(<[u8]>::len).sum();
-    if size == 0 {
-        return None;
-    }
-    let mut owned = OwnedBinary::new(size);
-    let mut rest = owned.as_mut_slice();
-    for part in shared() {
-        let (here, after) = rest.split_at_mut(part.len());
-        here.copy_from_slice(part);
-        rest = after;
-    }
-    Some(owned.release(env))
+/// Every key and value, in the order in which they are encoded.
+fn parts(records: &[Delivered]) -> impl Iterator<Item = &[u8]> {
+    let messages = records.iter().map(|it| &it.message);
+    messages
+        .flat_map(|message| [message.key(), message.value()])
+        .flatten()
 }
 
 /// The term of these bytes; the one made before when they are the same.
-fn repeated<'m, 'a>(env: Env<'a>, last: &mut Last<'m, 'a>, part: &'m [u8]) -> Term<'a> {
+fn repeated<'a>(env: Env<'a>, last: &mut Option<Binary<'a>>, part: &[u8]) -> Term<'a> {
     match last {
-        Some((before, term)) if *before == part => *term,
-        _ => {
-            let term = copied(env, part);
-            *last = Some((part, term));
-            term
-        }
+        Some(last) if last.as_slice() == part => last.encode(env),
+        _ => last
+            .insert(NewBinary::from_slice(env, part).into())
+            .encode(env),
     }
 }
 
 fn copied<'a>(env: Env<'a>, part: &[u8]) -> Term<'a> {
     NewBinary::from_slice(env, part).into()
-}
-
-fn is_shared(part: &[u8]) -> bool {
-    (HEAP + 1..OWN).contains(&part.len())
 }

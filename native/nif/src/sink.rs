@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use consumer::{Event, Sink};
+use consumer::{Event, Shelf, Sink};
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
 use crate::{atoms, event};
@@ -10,21 +10,42 @@ use crate::{atoms, event};
 /// Sends a member's events to its owner, and each lane's wake-ups to the process attached to it.
 pub(crate) struct Processes {
     owner: LocalPid,
-    lanes: Vec<Mutex<Option<LocalPid>>>,
+    lanes: Shelf<Mutex<Option<LocalPid>>>,
 }
 
 impl Processes {
     pub(crate) fn new(owner: LocalPid, lanes: usize) -> Processes {
-        Processes {
+        let processes = Processes {
             owner,
-            lanes: (0..lanes).map(|_| Mutex::new(None)).collect(),
-        }
+            lanes: Shelf::default(),
+        };
+        processes.grow_to(lanes);
+        processes
+    }
+
+    /// Makes room for the processes of so many lanes.
+    pub(crate) fn grow_to(&self, lanes: usize) {
+        self.lanes.grow_to(lanes, |_| Mutex::new(None));
+    }
+
+    /// Whether this process hears the member's events.
+    pub(crate) fn is_owner(&self, pid: LocalPid) -> bool {
+        self.owner == pid
     }
 
     /// Sends the lane's wake-ups to this process from now on.
     pub(crate) fn attach(&self, lane: usize, pid: LocalPid) {
+        self.put(lane, Some(pid));
+    }
+
+    /// Sends them to nobody.
+    pub(crate) fn detach(&self, lane: usize) {
+        self.put(lane, None);
+    }
+
+    fn put(&self, lane: usize, pid: Option<LocalPid>) {
         if let Some(attached) = self.lanes.get(lane) {
-            *attached.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+            *attached.lock().unwrap_or_else(PoisonError::into_inner) = pid;
         }
     }
 

@@ -5,11 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use rustler::types::atom::{error, ok};
-use rustler::{Binary, Encoder, Env, NifTaggedEnum, NifUnitEnum, Resource, ResourceArc, Term};
-use testing::{codes, Error, Partition, Record, State, TestClient, TestCluster, Transaction};
+use rustler::{
+    Binary, Encoder, Env, NewBinary, NifTaggedEnum, NifUnitEnum, Resource, ResourceArc, Term,
+};
+use testing::{
+    codes, Error, Member, Partition, Record, State, TestClient, TestCluster, Transaction,
+};
 
 use crate::decode::{Derived, List};
-use crate::error::Failure;
+use crate::error::{code_name, Failure};
 
 struct Cluster(Held<TestCluster>);
 
@@ -91,11 +95,6 @@ impl From<Error> for Failure {
         }
         failure
     }
-}
-
-/// The underscore marks what librdkafka itself found, which no code of ours says.
-fn code_name(name: &str) -> String {
-    name.strip_prefix('_').unwrap_or(name).to_lowercase()
 }
 
 fn stopped() -> Failure {
@@ -364,4 +363,20 @@ fn client_topics(
         .into_iter()
         .map(|(name, partitions)| (name, rows(partitions)))
         .collect())
+}
+
+/// Id, host and encoded assignment of each member.
+#[rustler::nif(schedule = "DirtyIo")]
+fn client_members<'a>(
+    env: Env<'a>,
+    client: ResourceArc<Client>,
+    group: &str,
+    timeout: u32,
+) -> Result<Vec<(String, String, Binary<'a>)>, Failure> {
+    let members = client.0.with(|it| it.members(group, ms(timeout)))?;
+    let row = |it: Member| {
+        let assignment = NewBinary::from_slice(env, &it.assignment);
+        (it.id, it.host, assignment.into())
+    };
+    Ok(members.into_iter().map(row).collect())
 }
