@@ -36,6 +36,9 @@ defmodule Broadway do
   @spec producer_names(atom()) :: [atom()]
   defdelegate producer_names(broadway), to: Topology
 
+  @spec all_running() :: [atom()]
+  defdelegate all_running, to: Topology
+
   @spec test_message(atom(), term(), keyword()) :: reference()
   def test_message(broadway, data, opts \\ []),
     do: test_batch(broadway, [data], Keyword.put_new(opts, :batch_mode, :flush))

@@ -5,7 +5,8 @@ defmodule Broadway.Options do
   @pipeline [:name, :producer, :processors, :partition_by] ++
               [context: :context_not_set, batchers: [], shutdown: 30_000] ++
               [max_restarts: 3, max_seconds: 5, resubscribe_interval: 100]
-  @producer [:module, concurrency: 1]
+  # A rate limit is taken, and not kept.
+  @producer [:module, :rate_limiting, concurrency: 1]
   @processor [:partition_by, :concurrency, :min_demand, max_demand: 10]
   @batcher [:partition_by, :max_demand] ++
              [concurrency: 1, batch_size: 100, batch_timeout: 1_000]

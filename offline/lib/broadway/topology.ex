@@ -13,6 +13,11 @@ defmodule Broadway.Topology do
   def producer_names(name),
     do: :persistent_term.get({__MODULE__, name}, nil) || exit({:noproc, {__MODULE__, name}})
 
+  @spec all_running() :: [atom()]
+  def all_running do
+    for {{__MODULE__, name}, _} <- :persistent_term.get(), GenServer.whereis(name), do: name
+  end
+
   @impl GenServer
   def init({module, opts}) do
     Process.flag(:trap_exit, true)

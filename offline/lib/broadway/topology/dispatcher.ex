@@ -25,9 +25,14 @@ defmodule Broadway.Topology.Dispatcher do
   def wanted(out),
     do: Enum.sum(for {_, part} <- out.partitions, do: part.demand - length(part.queue))
 
+  @doc "Two consumers of a partition are refused, as by GenStage: one that is gone was not heard of yet."
   @spec subscribe(t(), term(), consumer(), pos_integer()) :: t()
-  def subscribe(out, key, consumer, demand),
-    do: update(out, key, &%{&1 | consumer: consumer, demand: demand})
+  def subscribe(out, key, consumer, demand) do
+    update(out, key, fn
+      %{consumer: nil} = part -> %{part | consumer: consumer, demand: demand}
+      %{consumer: {pid, _}} -> raise "partition #{inspect(key)} is taken by #{inspect(pid)}"
+    end)
+  end
 
   @spec ask(t(), term(), consumer(), pos_integer()) :: t()
   def ask(out, key, consumer, count) do
