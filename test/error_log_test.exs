@@ -59,23 +59,46 @@ defmodule OffBroadwayRustKafka.ErrorLogTest do
            ) == 4
   end
 
-  test "failed commits and librdkafka's own warnings are limited too, its other lines are not" do
+  test "failed commits and librdkafka's own warnings are limited too" do
     failed = {:commit_failed, {:not_coordinator, "moved", true, false, nil, nil}, [{"t", 0, 1}]}
 
-    assert [commit, warning, info, _info] =
+    assert [commit, warning, again] =
              lines([
                {0, failed},
                {0, failed},
                {0, {:log, 4, "FAIL", "connection refused"}},
                {0, {:log, 3, "FAIL", "connection refused"}},
-               {0, {:log, 6, "CONFWARN", "for your information"}},
-               {0, {:log, 6, "CONFWARN", "for your information"}}
+               {10_000, {:log, 4, "FAIL", "connection refused"}}
              ])
 
     assert commit =~ "[warning]" or commit =~ "[warn]"
     assert commit =~ "commit failed: not_coordinator: moved"
     assert warning =~ "FAIL: connection refused"
-    assert info =~ "[info]"
+    assert again =~ "FAIL: connection refused (and 1 more like it)"
+  end
+
+  test "of what librdkafka says for information ten lines of a facility are written in ten seconds" do
+    told = for n <- 1..12, do: {0, {:log, 6, "CONFWARN", "number #{n}"}}
+    other = {0, {:log, 5, "HEARTBEAT", "lost"}}
+    later = {10_000, {:log, 6, "CONFWARN", "number 13"}}
+    lines = lines(told ++ [other, later])
+    assert length(lines) == 12
+    for line <- lines, do: assert(line =~ "[info]")
+    assert Enum.at(lines, 9) =~ "CONFWARN: number 10"
+    assert Enum.at(lines, 10) =~ "HEARTBEAT: lost"
+    assert Enum.at(lines, 11) =~ "CONFWARN: number 13 (and 2 more like it)"
+  end
+
+  test "what the property debug asks for is written without a limit" do
+    told = for n <- 1..100, do: {0, {:log, 7, "FETCH", "number #{n}"}}
+    assert length(lines(told)) == 100
+  end
+
+  test "librdkafka's lines have their level, their facility and the pipeline's name" do
+    for {level, name} <- [{0, "error"}, {3, "error"}, {4, "warn"}, {5, "info"}, {7, "debug"}] do
+      assert [line] = lines([{0, {:log, level, "FACILITY", "something"}}])
+      assert line =~ ~r/\[#{name}(ing)?\].*Kafka consumer of MyPipeline: FACILITY: something/
+    end
   end
 
   test "an error that stops the member is an error, one that passes a warning" do

@@ -4,15 +4,19 @@ defmodule OffBroadwayRustKafka.Error do
 
     * `:code` - librdkafka's name of the error in lower case, without its leading underscore
       (`:unknown_topic_or_part`, `:all_brokers_down`), or one of our own: `:closed`,
-      `:invalid_config`, `:invalid_lane`, `:unacked_timeout`
+      `:invalid_config`, `:invalid_lane`, `:unacked_timeout`, `:claimed`, `:invalid_callback`,
+      `:pipeline_crashed`, and those of the functions of `OffBroadwayRustKafka` and
+      `OffBroadwayRustKafka.Stage`. [Errors](guides/errors.md) has them all, with what happens by itself and
+      what to do
     * `:message` - the reason in words
-    * `:retryable?` - the same may succeed later; the consumer goes on trying by itself
-    * `:fatal?` - the member cannot go on and gave up its partitions. It starts again after five
-      seconds; but not one that was fenced (`:fenced_instance_id`), as another has taken its place:
-      that one delivers nothing more until the pipeline restarts
+    * `:retryable?` - the same may succeed later with nothing changed but time; the consumer goes on
+      trying by itself
+    * `:fatal?` - somebody has to change something (a password, a permission, an option), or the
+      member has ended. What the pipeline does then is the producer's option `:on_fatal`
     * `:topic`, `:partition` - what it is about, or `nil`
   """
 
+  alias OffBroadwayRustKafka.Error.Remedy
   alias OffBroadwayRustKafka.Native
 
   @type t :: %__MODULE__{
@@ -37,11 +41,13 @@ defmodule OffBroadwayRustKafka.Error do
 
   @doc false
   @spec from_native(Native.error()) :: t()
-  def from_native({code, message, retryable?, fatal?, topic, partition}) do
+  def from_native({code, message, retryable?, ended?, topic, partition}) do
+    fatal? = ended? or Remedy.fatal?(code)
+
     %__MODULE__{
       code: code,
       message: message,
-      retryable?: retryable?,
+      retryable?: retryable? and not fatal?,
       fatal?: fatal?,
       topic: topic,
       partition: partition

@@ -4,17 +4,22 @@ defmodule OffBroadwayRustKafka.Log do
   # written once per code and interval, with the number of lines left out since.
 
   alias OffBroadwayRustKafka.{Error, Native}
+  alias OffBroadwayRustKafka.Error.Remedy
 
   require Logger
 
   @interval_ms 10_000
+  @burst 10
 
   @enforce_keys [:prefix]
   defstruct [:prefix, lines: %{}]
 
   @type t :: %__MODULE__{
           prefix: String.t(),
-          lines: %{optional(term()) => {written_ms :: integer(), left_out :: non_neg_integer()}}
+          lines: %{
+            optional(term()) =>
+              {since_ms :: integer(), written :: pos_integer(), left_out :: non_neg_integer()}
+          }
         }
 
   @spec new(name :: term()) :: t()
@@ -27,6 +32,26 @@ defmodule OffBroadwayRustKafka.Log do
       {level, key, text} -> limited(log, level, key, text, now_ms)
       nil -> log
     end
+  end
+
+  @doc "That the pipeline ends by itself."
+  @spec stopping(t(), Error.t()) :: :ok
+  def stopping(log, error) do
+    put_line(log, :error, "the pipeline ends, as on_fatal: :stop has it, after #{error.code}")
+    :ok
+  end
+
+  @doc "That what a pipeline was to read is read by none."
+  @spec set_aside(t(), what :: String.t(), Error.t(), :set_aside | :stop) :: :ok
+  def set_aside(log, what, error, choice) do
+    then =
+      case choice do
+        :set_aside -> "is set aside until it is assigned anew; the others go on"
+        :stop -> "ends the group, as on_crash: :stop has it"
+      end
+
+    put_line(log, :error, "#{what} #{then}: #{Exception.message(error)}")
+    :ok
   end
 
   @spec line(Native.event()) ::
@@ -42,7 +67,7 @@ defmodule OffBroadwayRustKafka.Log do
 
   defp line({:commit_failed, error, _offsets}) do
     error = Error.from_native(error)
-    {:warning, {:commit_failed, error.code}, ["commit failed: ", Exception.message(error)]}
+    {:warning, {:commit_failed, error.code}, ["commit failed: ", text(error)]}
   end
 
   defp line({:stalled, stalled}) do
@@ -70,12 +95,18 @@ defmodule OffBroadwayRustKafka.Log do
   defp line({:error, error}) do
     error = Error.from_native(error)
     level = if error.retryable? and not error.fatal?, do: :warning, else: :error
-    {level, {:error, error.code, error.topic, error.partition}, Exception.message(error)}
+    {level, {:error, error.code, error.topic, error.partition}, text(error)}
   end
 
   defp line({:log, level, facility, message}) do
     text = [facility, ": ", message]
-    if level <= 4, do: {level(level), {:log, facility}, text}, else: {level(level), text}
+
+    case level(level) do
+      # Asked for by the property debug, all of it.
+      :debug -> {:debug, text}
+      :info -> {:info, {:info, facility}, text}
+      level -> {level, {:log, facility}, text}
+    end
   end
 
   defp line({:closed, {:error, error}}) do
@@ -84,21 +115,38 @@ defmodule OffBroadwayRustKafka.Log do
 
   defp line(_not_for_the_log), do: nil
 
+  @spec text(Error.t()) :: iodata()
+  defp text(error) do
+    remedy = Remedy.remedy(error.code)
+    [Exception.message(error), if(remedy, do: [". What to do: ", remedy], else: "")]
+  end
+
   @spec limited(t(), Logger.level(), term(), iodata(), integer()) :: t()
   defp limited(log, level, key, text, now_ms) do
-    case log.lines do
-      %{^key => {written_ms, left_out}} when now_ms - written_ms < @interval_ms ->
-        put_in(log.lines[key], {written_ms, left_out + 1})
+    allowed = allowed(key)
 
-      %{^key => {_, left_out}} when left_out > 0 ->
-        log = put_line(log, level, [text, " (and #{left_out} more like it)"])
-        put_in(log.lines[key], {now_ms, 0})
+    case log.lines do
+      %{^key => {since_ms, written, left_out}} when now_ms - since_ms < @interval_ms ->
+        if written < allowed,
+          do: log |> put_line(level, text) |> count(key, {since_ms, written + 1, left_out}),
+          else: count(log, key, {since_ms, written, left_out + 1})
+
+      %{^key => {_, _, left_out}} when left_out > 0 ->
+        text = [text, " (and #{left_out} more like it)"]
+        log |> put_line(level, text) |> count(key, {now_ms, 1, 0})
 
       _ ->
-        log = put_line(log, level, text)
-        put_in(log.lines[key], {now_ms, 0})
+        log |> put_line(level, text) |> count(key, {now_ms, 1, 0})
     end
   end
+
+  # Of what librdkafka says for information one line need not be like another.
+  @spec allowed(key :: term()) :: pos_integer()
+  defp allowed({:info, _facility}), do: @burst
+  defp allowed(_key), do: 1
+
+  @spec count(t(), key :: term(), {integer(), pos_integer(), non_neg_integer()}) :: t()
+  defp count(log, key, counted), do: put_in(log.lines[key], counted)
 
   @spec put_line(t(), Logger.level(), iodata()) :: t()
   defp put_line(log, level, text) do
