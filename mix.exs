@@ -35,8 +35,10 @@ defmodule OffBroadwayRustKafka.MixProject do
       {:gen_stage, "~> 1.0"},
       {:nimble_options, "~> 1.0"},
       {:telemetry, "~> 1.0"},
+      {:telemetry_metrics, "~> 1.0", optional: true},
       {:rustler_precompiled, "~> 0.8"},
-      {:rustler, rustler_requirement(), optional: true}
+      {:rustler, rustler_requirement(), optional: true},
+      {:flow, "~> 1.2", only: :test}
     ]
   end
 

@@ -58,11 +58,15 @@ defmodule OffBroadwayRustKafka.OptionsPipelineTest do
              topics: [{"orders", :latest}, {"audit", :earliest}],
              lanes: 3,
              commit_interval: 0,
+             commit_threshold: nil,
+             commit_by_hand: false,
              drain_timeout: 500,
              max_in_flight: 77,
+             max_buffered_bytes: 67_108_864,
              chunk_size: 7,
              headers: false,
-             unacked_timeout: 60_000
+             unacked_timeout: 60_000,
+             paused: {false, []}
            }
   end
 

@@ -1,6 +1,7 @@
 defmodule OffBroadwayRustKafka.OptionsTest do
   use ExUnit.Case, async: true
 
+  alias OffBroadwayRustKafka.Options.Schema
   alias OffBroadwayRustKafka.{Options, Properties}
 
   @good [hosts: "localhost:9092", group_id: "group", topics: ["orders"]]
@@ -19,12 +20,16 @@ defmodule OffBroadwayRustKafka.OptionsTest do
                hosts: ["localhost:9092"],
                group_id: "group",
                topics: [{"orders", :latest}],
+               offset_reset_policy: :latest,
                commit_interval: 200,
                drain_timeout: 10_000,
                max_in_flight: nil,
+               max_buffered_bytes: 67_108_864,
                chunk_size: nil,
                unacked_timeout: 60_000,
+               on_fatal: :retry,
                on_unacked: :report,
+               telemetry_interval: 10_000,
                headers: true,
                message_format: :value,
                properties: []
@@ -32,9 +37,9 @@ defmodule OffBroadwayRustKafka.OptionsTest do
     end
 
     test "are all documented, each with a type" do
-      docs = NimbleOptions.docs(Options.schema())
+      docs = NimbleOptions.docs(Schema.producer())
 
-      for {key, spec} <- Options.schema().schema,
+      for {key, spec} <- Schema.producer().schema,
           do: assert(docs =~ "`:#{key}` (#{spec[:type_doc]}")
     end
 
@@ -69,6 +74,7 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {:commit_interval, 1.5, "got: 1.5"},
           {:drain_timeout, :infinity, ":drain_timeout option: expected milliseconds between 0"},
           {:max_in_flight, 0, ":max_in_flight option: expected records between 1"},
+          {:max_buffered_bytes, 999_999, ":max_buffered_bytes option: expected bytes between"},
           {:chunk_size, 0, ":chunk_size option: expected records between 1 and 5000, got: 0"},
           {:chunk_size, 5_001, ":chunk_size option: expected records between 1 and 5000"},
           {:chunk_size, "500", ":chunk_size option: expected records between 1 and 5000"},
@@ -76,6 +82,7 @@ defmodule OffBroadwayRustKafka.OptionsTest do
           {:unacked_timeout, 0, ":unacked_timeout option: expected milliseconds between 1"},
           {:unacked_timeout, :never, "or :infinity, got: :never"},
           {:on_unacked, :retry, "got: :retry"},
+          {:on_fatal, :ignore, "got: :ignore"},
           {:group_protocol, :eager, "got: :eager"},
           {:instance_id, "", ":instance_id option: expected a name of 1 to 249 letters"},
           {:instance_id, :pod, "got: :pod"},
@@ -85,6 +92,12 @@ defmodule OffBroadwayRustKafka.OptionsTest do
         assert refused(unquote(key), unquote(Macro.escape(value))) =~ unquote(expected)
       end
     end
+  end
+
+  test "refuse librdkafka's own bound of its queues beside max_buffered_bytes, and name both" do
+    message = refused(:config, "queued.max.messages.kbytes": 65_536)
+    assert message =~ ~s(property "queued.max.messages.kbytes" cannot be set)
+    assert message =~ ":max_buffered_bytes option"
   end
 
   describe "membership" do

@@ -27,6 +27,7 @@ defmodule OffBroadwayRustKafka.Properties do
     "offset.store.method" => @commit,
     "offset.store.path" => @commit,
     "offset.store.sync.interval.ms" => @commit,
+    "queued.max.messages.kbytes" => "use the :max_buffered_bytes option, from which it follows",
     "enable.partition.eof" => @ours,
     "check.crcs" => "checksums are always verified: a corrupt batch must not be skipped unseen",
     "consume.callback.max.messages" => @ours,
@@ -40,7 +41,7 @@ defmodule OffBroadwayRustKafka.Properties do
   @secrets ~w(password secret private token credential assertion oauthbearer.config jaas.config
               kinit.cmd .pem ssl_key)
 
-  @spec parse(term()) :: {:ok, Native.properties()} | {:error, String.t()}
+  @spec parse(term()) :: {:ok, [{String.t(), value()}]} | {:error, String.t()}
   def parse(config) when is_map(config) and not is_struct(config),
     do: config |> Map.to_list() |> parse()
 
@@ -112,18 +113,46 @@ defmodule OffBroadwayRustKafka.Properties do
     kind, _ -> refuse("the function for property #{inspect(name)} ended by #{kind}")
   end
 
-  @spec property({term(), pos_integer()}) :: {String.t(), String.t()}
+  @doc false
+  # A secret that is in a file, read each time.
+  @spec from_file(Path.t()) :: (() -> String.t())
+  def from_file(path), do: fn -> read(path) end
+
+  @spec property({term(), pos_integer()}) :: {String.t(), value()}
   defp property({{name, value}, position}) do
     name = name(name, position)
 
     case reserved(name) do
-      nil -> {name, value(value, name)}
+      nil -> {name, given(value, name)}
       reason -> refuse("property #{inspect(name)} cannot be set: #{reason}")
     end
   end
 
   defp property({_entry, position}),
     do: refuse("expected {name, value} pairs, but entry #{position} is none")
+
+  # Not read before the member starts, and read again by each that starts after it.
+  @spec given(term(), String.t()) :: value()
+  defp given(value, name) when is_function(value, 0) or is_tuple(value) do
+    case if(renewable?(name), do: value) do
+      function when is_function(function) -> function
+      {:file, path} when is_binary(path) -> from_file(path)
+      _not_for_it -> value(value, name)
+    end
+  end
+
+  defp given(value, name), do: value(value, name)
+
+  @spec renewable?(String.t()) :: boolean()
+  defp renewable?(name), do: secret?(name) or name == "sasl.username"
+
+  @spec read(Path.t()) :: String.t()
+  defp read(path) do
+    case File.read(path) do
+      {:ok, text} -> String.trim_trailing(text)
+      {:error, reason} -> no_value("#{path} cannot be read: #{:file.format_error(reason)}")
+    end
+  end
 
   @spec reserved(String.t()) :: String.t() | nil
   defp reserved(name) do

@@ -2,6 +2,8 @@ defmodule OffBroadwayRustKafka.Topics do
   @moduledoc false
   # The `:topics` option, and where to start reading one.
 
+  import OffBroadwayRustKafka.Bounds
+
   alias OffBroadwayRustKafka.Native
 
   @options [:name, :topic, :offset_reset_policy]
@@ -24,8 +26,7 @@ defmodule OffBroadwayRustKafka.Topics do
   @spec policy(term()) :: {:ok, Native.policy()} | {:error, String.t()}
   def policy(policy) when policy in [:earliest, :latest], do: {:ok, policy}
 
-  def policy({:timestamp, ms} = policy) when is_integer(ms) and ms in 0..0x7FFFFFFFFFFFFFFF,
-    do: {:ok, policy}
+  def policy({:timestamp, ms} = policy) when is_timestamp(ms), do: {:ok, policy}
 
   def policy(policy) do
     {:error,

@@ -54,6 +54,7 @@ defmodule OffBroadwayRustKafka.Migration.BroadwayKafka do
     |> Rebalance.fit_poll_interval()
     |> Given.reduce(:fetch_config, &fetch/3)
     |> Given.reduce(:client_config, &client/3)
+    |> Security.with_token()
     |> Security.put_protocol()
   end
 

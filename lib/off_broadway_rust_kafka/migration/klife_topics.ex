@@ -10,8 +10,7 @@ defmodule OffBroadwayRustKafka.Migration.KlifeTopics do
       "has no meaning here: librdkafka fetches, see its properties fetch.* for :config",
     fetch_interval_ms:
       "has no meaning here: records arrive by a wake-up, as soon as the broker has them",
-    max_queue_size:
-      ~s(has no meaning here: see :max_in_flight, and "queued.max.messages.kbytes" for :config),
+    max_queue_size: "has no meaning here: see :max_in_flight and :max_buffered_bytes",
     handler_cooldown_ms: "has no meaning here, as there: see Broadway's :rate_limiting",
     handler_max_unacked_commits: "has no meaning here, as there: see :max_in_flight",
     handler_max_batch_size: "has no meaning here: demand is met to the record, see :max_demand",

@@ -3,6 +3,7 @@ defmodule OffBroadwayRustKafka.Migration.Pem do
   # What Erlang's ssl takes as DER, to the PEM that librdkafka takes. A key is never part of a message.
 
   alias OffBroadwayRustKafka.Migration.Translation
+  alias OffBroadwayRustKafka.Properties
 
   # As many characters a line as PEM has.
   @line 64
@@ -26,14 +27,24 @@ defmodule OffBroadwayRustKafka.Migration.Pem do
 
   def certificates(_none, from), do: refuse_certificates(from)
 
-  @spec key(term(), from :: String.t()) :: String.t()
+  @doc "A key as DER, or a function that has it, which is called when the member starts."
+  @spec key(term(), from :: String.t()) :: String.t() | (() -> String.t())
+  def key(function, _from) when is_function(function, 0) do
+    fn ->
+      case function.() do
+        {type, der} when is_map_key(@keys, type) and is_binary(der) -> encode(@keys[type], der)
+        _secret -> Properties.no_value("expected {type, DER} from its function")
+      end
+    end
+  end
+
   def key({type, der}, _from) when is_map_key(@keys, type) and is_binary(der),
     do: encode(@keys[type], der)
 
   def key(_secret, from) do
     Translation.refuse(
-      "invalid value for #{from} (not shown): expected {type, DER}, where type is one of " <>
-        "#{inspect(Map.keys(@keys))}; an engine's key can be used by librdkafka's ssl.engine.* only"
+      "invalid value for #{from} (not shown): expected {type, DER} or a function that returns it, where " <>
+        "type is one of #{inspect(Map.keys(@keys))}; an engine's key can be used by librdkafka's ssl.engine.* only"
     )
   end
 

@@ -76,6 +76,7 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
 
   @spec secret(term(), from :: String.t()) :: secret()
   def secret(function, _from) when is_function(function, 0), do: function
+  def secret({:file, path}, _from) when is_binary(path), do: Properties.from_file(path)
 
   def secret(password, from) do
     cond do
@@ -87,8 +88,8 @@ defmodule OffBroadwayRustKafka.Migration.Sasl do
 
       true ->
         Translation.refuse(
-          "invalid value for the password in #{from} (not shown): expected a string or a function " <>
-            "without arguments"
+          "invalid value for the password in #{from} (not shown): expected a string, a function " <>
+            "without arguments or {:file, path}"
         )
     end
   end

@@ -10,6 +10,14 @@ defmodule OffBroadwayRustKafka.Migration.Security do
   def by(translation, kind, from),
     do: %{translation | secured_by: [{kind, from} | translation.secured_by]}
 
+  @doc "A token is for SASL, of whose protocol `:ssl` says one half."
+  @spec with_token(Translation.t()) :: Translation.t()
+  def with_token(%{options: options, secured_by: by} = translation) do
+    if Keyword.has_key?(by, :ssl) and options[:oauthbearer] != nil,
+      do: by(translation, :sasl, ":oauthbearer"),
+      else: translation
+  end
+
   @doc "Once it is known of both."
   @spec put_protocol(Translation.t()) :: Translation.t()
   def put_protocol(%{secured_by: []} = translation), do: translation

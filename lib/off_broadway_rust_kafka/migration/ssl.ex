@@ -82,7 +82,8 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
 
   defp option(:key, key, translation, from) do
     pem = Pem.key(key, from)
-    Translation.put_property(translation, "ssl.key.pem", fn -> pem end, from)
+    secret = if is_function(pem), do: pem, else: fn -> pem end
+    Translation.put_property(translation, "ssl.key.pem", secret, from)
   end
 
   defp option(:password, password, translation, from) do
@@ -93,8 +94,15 @@ defmodule OffBroadwayRustKafka.Migration.Ssl do
   defp option(:verify, :verify_peer, translation, from),
     do: Translation.put_property(translation, @verify, true, from)
 
-  defp option(:verify, :verify_none, translation, from),
-    do: Translation.put_property(translation, @verify, false, from)
+  defp option(:verify, :verify_none, translation, from) do
+    translation
+    |> Translation.put_property(@verify, false, from)
+    |> Translation.note(
+      :warning,
+      from,
+      "lets anybody between here and the brokers pass for them: give :cacertfile in its place"
+    )
+  end
 
   defp option(:verify, other, _translation, from),
     do: Given.invalid(other, ":verify_peer or :verify_none", from)
