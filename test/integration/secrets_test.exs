@@ -3,12 +3,20 @@ defmodule OffBroadwayRustKafka.SecretsTest do
 
   import ExUnit.CaptureLog
 
-  alias OffBroadwayRustKafka.Producer
+  alias OffBroadwayRustKafka.{Producer, SharedMember, TestGroup}
 
   @secret "hunter2-in-clear-text"
 
   # A password is taken, if not used, without SASL.
   defp config, do: ["sasl.password": @secret, "sasl.username": "me"]
+
+  # Those that refuse a plain connection are in leaks_test.exs.
+  defp producers do
+    [
+      [config: config()],
+      [config: ["sasl.password": fn -> @secret end, "sasl.username": "me"]]
+    ]
+  end
 
   defp shown(term),
     do: inspect(term, limit: :infinity, printable_limit: :infinity, structs: false)
@@ -33,17 +41,47 @@ defmodule OffBroadwayRustKafka.SecretsTest do
     kafka: kafka
   } do
     topic = create_topic(kafka, 1)
-    pipeline = TestPipeline.start(kafka, [topic], producer: [config: config()])
-    await_assigned(pipeline, 1)
-    {:links, links} = Process.info(Process.whereis(pipeline.name), :links)
-    supervisors = for pid <- links, is_pid(pid), children(pid) != [], do: pid
-    found = Enum.flat_map(supervisors, &processes/1)
-    assert length(found) > 5
 
-    for pid <- [Process.whereis(pipeline.name) | found] do
-      refute shown(:sys.get_state(pid)) =~ @secret
-      refute shown(:sys.get_status(pid)) =~ @secret
-      refute shown(Process.info(pid, [:dictionary, :messages])) =~ @secret
+    for producer <- producers() do
+      pipeline = TestPipeline.start(kafka, [topic], producer: producer)
+      await_assigned(pipeline, 1)
+      {:links, links} = Process.info(Process.whereis(pipeline.name), :links)
+      supervisors = for pid <- links, is_pid(pid), children(pid) != [], do: pid
+      found = Enum.flat_map(supervisors, &processes/1)
+      assert length(found) > 5
+
+      for pid <- [Process.whereis(pipeline.name) | found] do
+        refute shown(:sys.get_state(pid)) =~ @secret
+        refute shown(:sys.get_status(pid)) =~ @secret
+        refute shown(Process.info(pid, [:dictionary, :messages])) =~ @secret
+      end
+
+      stop(pipeline)
+    end
+  end
+
+  test "no process of a shared member or of a group shows a secret, nor do their child specs",
+       %{kafka: kafka} do
+    topic = create_topic(kafka, 1)
+
+    for producer <- producers() do
+      member = :"#{__MODULE__}.Member#{System.unique_integer([:positive])}"
+      options = TestPipeline.member(random_name("group"), kafka, [topic], producer)
+      spec = SharedMember.child_spec([name: member] ++ options)
+      refute shown(spec) =~ @secret
+      {:ok, _} = start_supervised(spec)
+      TestPipeline.start(kafka, [topic], consumer: member)
+
+      {group, spec} = TestGroup.child(kafka, [topic], producer: producer)
+      refute shown(spec) =~ @secret
+      start_supervised!(spec)
+      TestGroup.await_started(group, 1)
+
+      for name <- [member, group.name], pid <- processes(Process.whereis(name)) do
+        refute shown(:sys.get_state(pid)) =~ @secret
+        refute shown(:sys.get_status(pid)) =~ @secret
+        refute shown(Process.info(pid, [:dictionary, :messages])) =~ @secret
+      end
     end
   end
 
@@ -52,13 +90,16 @@ defmodule OffBroadwayRustKafka.SecretsTest do
 
     log =
       capture_log(fn ->
-        pipeline = TestPipeline.start(kafka, [topic], producer: [config: config()])
-        await_assigned(pipeline, 1)
-        [producer | _] = Broadway.producer_names(pipeline.name)
-        monitor = Process.monitor(producer)
-        Process.exit(Process.whereis(producer), :boom)
-        assert_receive {:DOWN, ^monitor, _, _, :boom}
-        stop(pipeline)
+        for producer <- producers() do
+          pipeline = TestPipeline.start(kafka, [topic], producer: producer)
+          await_assigned(pipeline, 1)
+          [producer | _] = Broadway.producer_names(pipeline.name)
+          monitor = Process.monitor(producer)
+          Process.exit(Process.whereis(producer), :boom)
+          assert_receive {:DOWN, ^monitor, _, _, :boom}
+          :ok = GenServer.stop(consumer(pipeline), :boom)
+          stop(pipeline)
+        end
       end)
 
     refute log =~ @secret
