@@ -20,6 +20,10 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
   @error {:transport, "gone", true, false, nil, nil}
 
   for {event, name, measurements, metadata} <- [
+        {{:pipeline, :pipeline_started, %{pipeline: :pid, topic: "t", partition: 3}},
+         :pipeline_started, %{count: 1}, %{pipeline: :pid, topic: "t", partition: 3}},
+        {{:pipeline, :set_aside, %{error: :error, topic: "t", partition: nil}}, :set_aside,
+         %{count: 1}, %{error: :error, topic: "t", partition: nil}},
         {{:assigned, [{"t", 0, 4, 2, 17}]}, :assigned, %{count: 1},
          %{partitions: [%{topic: "t", partition: 0, slot: 4, epoch: 2, start_offset: 17}]}},
         {{:revoked, [{"t", 0, 4, 2, 3}, {"t", 1, 5, 2, 1}], 250}, :revoked,
@@ -59,8 +63,44 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
              %{topic: "t", partition: 1, slot: 5, epoch: 2, offset: 8, count: 1}
            ]
          }},
+        {{:pulled, {3, 120, 4_000, 900}, 50}, :pulled,
+         %{count: 3, records: 120, bytes: 4_000, duration_us: 900, interval_ms: 50}, %{}},
+        {{:lag,
+          %{
+            topic: "t",
+            partition: 0,
+            start: 1,
+            next: 8,
+            committed: 5,
+            high_watermark: 20,
+            in_flight: 3,
+            unacked_ms: nil
+          }}, :lag, %{lag: 15, backlog: 12, in_flight: 3, unacked_ms: 0},
+         %{topic: "t", partition: 0}},
+        {{:connected, 1, "kafka", 9092}, :connected, %{count: 1},
+         %{broker: 1, host: "kafka", port: 9092}},
+        {{:disconnected, nil, "GroupCoordinator", 0}, :disconnected, %{count: 1},
+         %{broker: nil, host: "GroupCoordinator", port: 0}},
         {{:reset, "t", 0, 9, 4}, :reset, %{from_offset: 9, to_offset: 4},
          %{topic: "t", partition: 0}},
+        {{:paused, {true, ["t", {"u", 1}]}}, :paused, %{count: 3},
+         %{paused: [:all, "t", {"u", 1}]}},
+        {{:resumed, {false, []}}, :resumed, %{count: 0}, %{paused: []}},
+        {{:sought, [{"t", 0, 1, 2, 9, 4, 3}]}, :sought, %{count: 1, unacked: 3},
+         %{
+           partitions: [
+             %{
+               topic: "t",
+               partition: 0,
+               slot: 1,
+               epoch: 2,
+               from_offset: 9,
+               to_offset: 4,
+               unacked: 3
+             }
+           ]
+         }},
+        {{:subscribed, [{"t", :latest}]}, :subscribed, %{count: 1}, %{topics: [{"t", :latest}]}},
         {{:closed, {:error, @error}}, :closed, %{count: 1}, %{error: Error.from_native(@error)}},
         {{:error, @error}, :error, %{count: 1}, %{error: Error.from_native(@error)}}
       ] do
@@ -76,6 +116,11 @@ defmodule OffBroadwayRustKafka.TelemetryTest do
   test "a clean end is an event without an error", %{context: context} do
     assert Telemetry.emit({:closed, :ok}, context) == :ok
     assert_received {[:off_broadway_rust_kafka, :closed], %{count: 1}, %{error: nil}}
+  end
+
+  test "the lag of a partition that was never fetched from is not told", %{context: context} do
+    assert Telemetry.emit({:lag, %{high_watermark: nil}}, context) == :ok
+    refute_received {[:off_broadway_rust_kafka, _], _, _}
   end
 
   test "log lines are no telemetry events", %{context: context} do

@@ -13,6 +13,9 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     end
   end
 
+  # See `OffBroadwayRustKafka.GroupTest`.
+  @of_groups [:pipeline_started, :pipeline_stopped, :set_aside]
+
   test "every documented event is emitted by a real member, with what is documented" do
     kafka = own()
     topic = create_topic(kafka, 2)
@@ -39,7 +42,12 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
       TestPipeline.start(kafka, [topic],
         group: group,
         handle: hang,
-        producer: [unacked_timeout: 300, on_unacked: :redeliver]
+        producer: [
+          unacked_timeout: 1_500,
+          on_unacked: :redeliver,
+          telemetry_interval: 50,
+          config: ["statistics.interval.ms": 100]
+        ]
       )
 
     await_committed(kafka, group, each(topic, 2, 5))
@@ -64,6 +72,12 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     fill(kafka, topic, 2, 1)
     await_committed(kafka, group, each(topic, 2, 7))
 
+    # An operator.
+    :ok = OffBroadwayRustKafka.pause(name, [{topic, 0}])
+    :ok = OffBroadwayRustKafka.resume(name)
+    :ok = OffBroadwayRustKafka.seek(name, [{topic, 0, 7}])
+    :ok = OffBroadwayRustKafka.update_topics(name, [topic])
+
     # And no broker any more, for a while.
     :ok = TestCluster.broker(kafka.cluster, :all, :down)
     assert_receive {:telemetry, ^name, :error, _, _} = error, 10_000
@@ -80,7 +94,7 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     documented = for [_, event] <- Telemetry.events(), do: event
     # The first :assigned was taken by await_assigned/2, and so may others have been.
     emitted = events |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
-    assert Enum.sort([:assigned | emitted] |> Enum.uniq()) == Enum.sort(documented)
+    assert Enum.sort([:assigned | emitted] |> Enum.uniq()) == Enum.sort(documented -- @of_groups)
 
     for {event, measurements, metadata} <- events do
       assert %{name: ^name, group_id: ^group} = metadata
@@ -111,7 +125,7 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
        do: offsets(:ok, offsets)
 
   defp check(:stalled, %{count: 1, age_ms: age}, %{partitions: [partition]})
-       when age >= 300 do
+       when age >= 1_500 do
     %{topic: _, partition: 0, slot: _, epoch: 1, offset: 5, in_flight: 1, age_ms: ^age} =
       partition
 
@@ -123,7 +137,43 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
     :ok
   end
 
+  defp check(
+         :pulled,
+         %{count: count, records: records, bytes: bytes, duration_us: us, interval_ms: ms},
+         _
+       )
+       when count <= records and records <= bytes + count and us >= 0 and ms > 0,
+       do: :ok
+
+  defp check(
+         :lag,
+         %{lag: lag, backlog: backlog, in_flight: in_flight, unacked_ms: ms},
+         %{topic: _, partition: partition}
+       )
+       when lag >= backlog and backlog >= 0 and in_flight >= 0 and ms >= 0 and partition in 0..1,
+       do: :ok
+
+  defp check(name, %{count: 1}, %{broker: broker, host: host, port: port})
+       when name in [:connected, :disconnected] and (is_integer(broker) or broker == nil) and
+              is_binary(host) and is_integer(port),
+       do: :ok
+
+  defp check(:statistics, %{tx: tx, rxmsgs: records} = measurements, %{statistics: statistics})
+       when is_integer(tx) and is_integer(records) do
+    for {name, value} <- measurements, do: ^value = statistics[name]
+    :ok
+  end
+
   defp check(:reset, %{from_offset: 1_000, to_offset: 0}, %{topic: _, partition: 1}), do: :ok
+  defp check(:paused, %{count: 1}, %{paused: [{_topic, 0}]}), do: :ok
+  defp check(:resumed, %{count: 0}, %{paused: []}), do: :ok
+
+  defp check(:sought, %{count: 1, unacked: 0}, %{partitions: [partition]}) do
+    %{topic: _, partition: 0, slot: _, epoch: _, from_offset: 7, to_offset: 7} = partition
+    unacked([partition])
+  end
+
+  defp check(:subscribed, %{count: 1}, %{topics: [{_topic, :earliest}]}), do: :ok
   defp check(:closed, %{count: 1}, %{error: nil}), do: :ok
   defp check(:error, %{count: 1}, %{error: %Error{}}), do: :ok
 
@@ -138,6 +188,109 @@ defmodule OffBroadwayRustKafka.MemberTelemetryTest do
   defp offsets(:ok, offsets) do
     if Enum.all?(offsets, &match?({topic, _, at} when is_binary(topic) and is_integer(at), &1)),
       do: :ok
+  end
+
+  test "the events of pulls add up to what the pipeline got", %{kafka: kafka} do
+    topic = create_topic(kafka, 1)
+    values = for number <- 1..40, do: String.duplicate("x", number)
+    produce(kafka, topic, for(value <- values, do: %{partition: 0, value: value}))
+    pipeline = TestPipeline.start(kafka, [topic], producer: [telemetry_interval: 20])
+    handled(pipeline, 40)
+    assert await_pulled(pipeline, {0, 0}, 40) == {40, values |> Enum.join() |> byte_size()}
+  end
+
+  # Records and bytes.
+  defp await_pulled(_pipeline, {records, bytes}, records), do: {records, bytes}
+
+  defp await_pulled(%{name: name} = pipeline, {records, bytes}, count) do
+    assert_receive {:telemetry, ^name, :pulled, pulled, _}, 10_000
+    await_pulled(pipeline, {records + pulled.records, bytes + pulled.bytes}, count)
+  end
+
+  test "the lag of each partition is told until it is gone", %{kafka: kafka} do
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 4)
+    test = self()
+
+    hold = fn message ->
+      if {message.metadata.partition, message.metadata.offset} == {1, 0},
+        do: TestPipeline.hold(test, :held)
+
+      message
+    end
+
+    %{name: name} =
+      TestPipeline.start(kafka, [topic],
+        handle: hold,
+        producer: [telemetry_interval: 20],
+        processors: [max_demand: 1]
+      )
+
+    assert_receive {:held, handler, :held}, 10_000
+    assert_receive {:telemetry, ^name, :lag, %{lag: 4}, %{topic: ^topic, partition: 1}}, 10_000
+    assert_receive {:telemetry, ^name, :lag, %{lag: 0}, %{topic: ^topic, partition: 0}}, 10_000
+    send(handler, :go)
+    done = %{lag: 0, backlog: 0, in_flight: 0, unacked_ms: 0}
+    assert_receive {:telemetry, ^name, :lag, ^done, %{topic: ^topic, partition: 1}}, 10_000
+  end
+
+  test "nothing periodic is told with an interval of :infinity", %{kafka: kafka} do
+    topic = create_topic(kafka, 1)
+    fill(kafka, topic, 1, 4)
+
+    %{name: name} =
+      pipeline = TestPipeline.start(kafka, [topic], producer: [telemetry_interval: :infinity])
+
+    handled(pipeline, 4)
+    stop(pipeline)
+    refute_received {:telemetry, ^name, :pulled, _, _}
+    refute_received {:telemetry, ^name, :lag, _, _}
+  end
+
+  test "a connection that is cut is told, and that it is up again" do
+    kafka = own()
+    topic = create_topic(kafka, 1)
+    %{name: name} = pipeline = TestPipeline.start(kafka, [topic])
+    await_assigned(pipeline, 1)
+    assert_receive {:telemetry, ^name, :connected, _, %{broker: id}} when id != nil, 10_000
+    :ok = TestCluster.broker(kafka.cluster, :all, :down)
+    assert_receive {:telemetry, ^name, :disconnected, _, %{broker: ^id}}, 10_000
+    :ok = TestCluster.broker(kafka.cluster, :all, :up)
+    assert_receive {:telemetry, ^name, :connected, _, %{broker: ^id}}, 20_000
+  end
+
+  test "the last statistics are answered, with each partition's, and none are an error", %{
+    kafka: kafka
+  } do
+    topic = create_topic(kafka, 2)
+    fill(kafka, topic, 2, 3)
+    silent = TestPipeline.start(kafka, [topic])
+    await_assigned(silent, 2)
+    assert {:error, %Error{code: :no_statistics}} = OffBroadwayRustKafka.statistics(silent.name)
+
+    %{name: name} =
+      TestPipeline.start(kafka, [topic], producer: [config: ["statistics.interval.ms": 50]])
+
+    statistics =
+      await(10_000, fn ->
+        case OffBroadwayRustKafka.statistics(name) do
+          # Between a fetch and the pull they count what waits.
+          {:ok, %{rxmsgs: 6, partitions: [%{fetchq_cnt: 0}, _]} = statistics} -> statistics
+          other -> {:not_yet, inspect(other)}
+        end
+      end)
+
+    assert %{cgrp: %{state: "up", assignment_size: 2}, time: time, rx: rx} = statistics
+    assert_in_delta time, System.os_time(:second), 60
+    assert rx > 0
+    assert Enum.any?(statistics.brokers, &match?(%{state: "UP", rtt: %{avg: _}}, &1))
+
+    assert [
+             %{topic: ^topic, partition: 0, rxmsgs: 3, fetchq_cnt: 0},
+             %{topic: ^topic, partition: 1, rxmsgs: 3}
+           ] = statistics.partitions
+
+    assert_receive {:telemetry, ^name, :statistics, %{rxmsgs: 6}, %{statistics: _}}, 10_000
   end
 
   test "what is committed is told as the broker has it", %{kafka: kafka} do
