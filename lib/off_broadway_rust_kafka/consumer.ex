@@ -8,7 +8,8 @@ defmodule OffBroadwayRustKafka.Consumer do
 
   use GenServer
 
-  alias OffBroadwayRustKafka.{Error, Log, Native, Telemetry}
+  alias OffBroadwayRustKafka.{Credentials, Ending, Error, Log, Native, OnFatal}
+  alias OffBroadwayRustKafka.{Periodic, Telemetry, Wishes}
 
   # How long the final commit and the leaving of the group may take at most; how far they may go beyond
   # Broadway's own :shutdown, which counts from when the pipeline began to drain; and how long past
@@ -19,17 +20,36 @@ defmodule OffBroadwayRustKafka.Consumer do
 
   @unheard {:timed_out, "close: it goes on in the background", false, false, nil, nil}
 
-  # After what is fatal and may pass we start again, no more often than Broadway's supervisor bears.
+  # After the member has ended we start again, no more often than Broadway's supervisor bears.
   @again_ms 5_000
 
-  @enforce_keys [:consumer, :context, :log, :on_unacked, :table, :shutdown_ms]
+  # Until a member that has too much to do is asked again.
+  @busy_ms 50
+
+  # What partitions' coming and going is told by.
+  @lifecycle [:assigned, :kept, :revoking, :revoked, :lost]
+
+  @enforce_keys [
+    :consumer,
+    :context,
+    :credentials,
+    :log,
+    :on_fatal,
+    :on_unacked,
+    :periodic,
+    :table,
+    :shutdown_ms
+  ]
   defstruct @enforce_keys
 
   @type t :: %__MODULE__{
           consumer: Native.consumer(),
           context: %{name: term(), group_id: String.t()},
+          credentials: Credentials.t(),
           log: Log.t(),
+          on_fatal: OnFatal.t(),
           on_unacked: :report | :redeliver | :stop,
+          periodic: Periodic.t(),
           table: table(),
           shutdown_ms: pos_integer()
         }
@@ -41,18 +61,105 @@ defmodule OffBroadwayRustKafka.Consumer do
           table: table(),
           name: term(),
           group_id: String.t(),
+          offset_reset_policy: Native.policy(),
+          credentials: Credentials.t(),
+          on_fatal: OnFatal.choice(),
           on_unacked: :report | :redeliver | :stop,
           shutdown_ms: pos_integer(),
+          telemetry_interval: pos_integer() | nil,
           config: (() -> Native.config())
         }
 
+  @doc "To be called by the pipeline's own process, by which the table is found again."
   @spec new_table() :: table()
-  def new_table, do: :ets.new(__MODULE__, [:public, read_concurrency: true])
+  def new_table do
+    table = :ets.new(__MODULE__, [:public, read_concurrency: true])
+    Process.put(__MODULE__, table)
+    table
+  end
+
+  @doc "The table of the pipeline that this process is, however busy it is: it need not take a message."
+  @spec table(pid()) :: {:ok, table()} | {:error, :no_process | :no_table}
+  def table(pid) do
+    with {:dictionary, dictionary} <- Process.info(pid, :dictionary),
+         {__MODULE__, table} <- List.keyfind(dictionary, __MODULE__, 0) do
+      {:ok, table}
+    else
+      nil -> if Process.alive?(pid), do: {:error, :no_table}, else: {:error, :no_process}
+    end
+  end
 
   @spec fetch(table()) :: {:ok, Native.consumer()} | :error
-  def fetch(table) do
-    case :ets.lookup(table, :consumer) do
-      [{:consumer, consumer}] -> {:ok, consumer}
+  def fetch(table), do: lookup(table, :consumer)
+
+  @doc "Waits until an owner has heard what its member told before, if it is there so long."
+  @spec settle(owner :: pid()) :: :ok
+  def settle(owner) do
+    GenServer.call(owner, :settle)
+  catch
+    # It starts again with what it heard.
+    :exit, _reason -> :ok
+  end
+
+  @doc "The member, with the process that owns it."
+  @spec owned(table()) :: {:ok, {Native.consumer(), pid()}} | :error
+  def owned(table) do
+    with {:ok, owner} <- lookup(table, :owner),
+         true <- Process.alive?(owner),
+         {:ok, consumer} <- lookup(table, :consumer) do
+      {:ok, {consumer, owner}}
+    else
+      _gone -> :error
+    end
+  end
+
+  @doc "The lanes of a pipeline that shares a member, or nil."
+  @spec lanes(table()) :: Range.t() | nil
+  def lanes(table) do
+    case :ets.lookup(table, :lanes) do
+      [{:lanes, lanes}] -> lanes
+      [] -> nil
+    end
+  end
+
+  @doc "What a pipeline that shares a member reads of it."
+  @spec claim(table()) :: {:ok, Native.claim()} | :error
+  def claim(table) do
+    case :ets.lookup(table, :claim) do
+      [{:claim, claim}] -> {:ok, claim}
+      [] -> :error
+    end
+  end
+
+  @doc "Has the calling process be sent `{OffBroadwayRustKafka.Consumer, event}` as partitions come and go."
+  @spec listen(table()) :: true
+  def listen(table), do: :ets.insert(table, {:listener, self()})
+
+  @spec group_id(table()) :: {:ok, String.t()} | :error
+  def group_id(table), do: lookup(table, :group_id)
+
+  @doc "The statistics that the member gave last."
+  @spec statistics(table()) :: {:ok, OffBroadwayRustKafka.statistics()} | :error
+  def statistics(table), do: lookup(table, :statistics)
+
+  @doc "Where a topic starts that has no policy of its own."
+  @spec offset_reset_policy(table()) :: {:ok, Native.policy()} | :error
+  def offset_reset_policy(table), do: lookup(table, :offset_reset_policy)
+
+  # A pipeline that shares a member has the rest in the member's table.
+  @spec lookup(table(), :consumer | :owner | :group_id | :offset_reset_policy | :statistics) ::
+          {:ok, term()} | :error
+  defp lookup(table, key) do
+    case :ets.lookup(table, key) do
+      [{^key, value}] -> {:ok, value}
+      [] -> lookup_shared(table, key)
+    end
+  end
+
+  @spec lookup_shared(table(), atom()) :: {:ok, term()} | :error
+  defp lookup_shared(table, key) do
+    case :ets.lookup(table, :member) do
+      [{:member, members}] -> lookup(members, key)
       [] -> :error
     end
   end
@@ -79,17 +186,24 @@ defmodule OffBroadwayRustKafka.Consumer do
   @impl GenServer
   def init(%{table: table, name: name, config: config} = arg) do
     Process.flag(:trap_exit, true)
+    credentials = Credentials.see(arg.credentials)
 
-    case start(config) do
+    case start(config, table) do
       {:ok, consumer} ->
-        :ets.insert(table, {:consumer, consumer})
+        # What the one before it said is not its own.
+        :ets.delete(table, :statistics)
+        own = arg |> Map.take([:group_id, :offset_reset_policy]) |> Map.to_list()
+        :ets.insert(table, [consumer: consumer, owner: self()] ++ own)
 
         {:ok,
          %__MODULE__{
            consumer: consumer,
            context: Map.take(arg, [:name, :group_id]),
+           credentials: credentials,
            log: Log.new(name),
+           on_fatal: OnFatal.new(arg.on_fatal),
            on_unacked: arg.on_unacked,
+           periodic: Periodic.new(arg.telemetry_interval, {__MODULE__, :tell}),
            table: table,
            shutdown_ms: arg.shutdown_ms
          }}
@@ -100,11 +214,14 @@ defmodule OffBroadwayRustKafka.Consumer do
   end
 
   @impl GenServer
+  def handle_call(:settle, _from, state), do: {:reply, :ok, state}
+
+  @impl GenServer
   def handle_info({:off_broadway_rust_kafka, {:closed, result} = event}, state) do
     state = heard(event, state)
 
     case result do
-      :ok -> {:stop, :closed, state}
+      :ok -> {:stop, %Error{code: :closed, message: "the consumer is closed"}, state}
       {:error, error} -> {:stop, Error.from_native(error), state}
     end
   end
@@ -114,22 +231,40 @@ defmodule OffBroadwayRustKafka.Consumer do
 
     case state.on_unacked do
       :report -> {:noreply, state}
-      :redeliver -> {:noreply, redeliver(stalled, state)}
+      :redeliver -> {:noreply, redeliver(Enum.map(stalled, &elem(&1, 2)), state)}
       :stop -> {:stop, unacked(stalled), state}
     end
   end
 
-  def handle_info({:off_broadway_rust_kafka, {:error, error} = event}, state) do
-    case Error.from_native(error) do
-      # Somebody else has our instance id: to come back would fence him, and he us in turn.
-      %{fatal?: true, code: :fenced_instance_id} -> :ok
-      %{fatal?: true} = error -> Process.send_after(self(), {__MODULE__, :stop, error}, @again_ms)
-      _going_on -> :ok
-    end
+  def handle_info({:off_broadway_rust_kafka, {:error, error} = event}, state),
+    do: {:noreply, event |> heard(state) |> judge(error)}
 
-    {:noreply, heard(event, state)}
+  def handle_info({:off_broadway_rust_kafka, :token_wanted}, state) do
+    Credentials.give_token(state.credentials, state.consumer)
+    {:noreply, state}
   end
 
+  def handle_info({:off_broadway_rust_kafka, {:statistics, json}}, state) do
+    case Native.statistics(json) do
+      {:ok, statistics} ->
+        keep(statistics, state.table)
+        {:noreply, heard({:statistics, statistics}, state)}
+
+      {:error, message} ->
+        {:noreply,
+         heard({:error, {:bad_msg, "statistics: " <> message, true, false, nil, nil}}, state)}
+    end
+  end
+
+  def handle_info({__MODULE__, :tell}, state) do
+    periodic = Periodic.tell(state.periodic, state.consumer, state.context, {__MODULE__, :tell})
+    {:noreply, %{state | periodic: periodic}}
+  end
+
+  def handle_info({:off_broadway_rust_kafka, {:commit_failed, error, _} = event}, state),
+    do: {:noreply, event |> heard(state) |> judge(error)}
+
+  def handle_info({__MODULE__, :redeliver, slots}, state), do: {:noreply, redeliver(slots, state)}
   def handle_info({__MODULE__, :stop, error}, state), do: {:stop, error, state}
   def handle_info({:off_broadway_rust_kafka, event}, state), do: {:noreply, heard(event, state)}
   def handle_info(_other, state), do: {:noreply, state}
@@ -142,11 +277,41 @@ defmodule OffBroadwayRustKafka.Consumer do
     await_closed(state, now + timeout + @grace_ms)
   end
 
+  @spec judge(t(), Native.error()) :: t()
+  defp judge(state, {_, _, _, ended?, _, _} = native) do
+    error = Error.from_native(native)
+    {verdict, on_fatal} = OnFatal.judge(state.on_fatal, error, ended?)
+    stop = {__MODULE__, :stop, error}
+    Credentials.renew(state.credentials, error, state.consumer, stop)
+
+    case verdict do
+      :go_on -> :ok
+      :start_again -> Process.send_after(self(), stop, @again_ms)
+      {:stop, error} -> stop_pipeline(state, error)
+    end
+
+    %{state | on_fatal: on_fatal}
+  end
+
+  @spec stop_pipeline(t(), Error.t()) :: :ok
+  defp stop_pipeline(state, error) do
+    Log.stopping(state.log, error)
+    Ending.pipeline(state.table, error)
+  end
+
   # Whoever stops a pipeline waits as long as Broadway's :shutdown says, not for a network.
   @spec close_ms(t(), now_ms :: integer()) :: pos_integer()
   defp close_ms(state, now) do
     left = state.shutdown_ms - (now - draining_since(state.table, now))
     min(max(left, 0) + @beyond_ms, @close_ms)
+  end
+
+  @spec keep(OffBroadwayRustKafka.statistics(), table()) :: true
+  defp keep(statistics, table) do
+    :ets.insert(table, {:statistics, statistics})
+  rescue
+    # As in draining_since/2.
+    ArgumentError -> true
   end
 
   @spec draining_since(table(), default :: integer()) :: integer()
@@ -160,10 +325,12 @@ defmodule OffBroadwayRustKafka.Consumer do
     ArgumentError -> default
   end
 
-  # A consumer that is closed delivers no more, and says so by itself.
-  @spec redeliver([Native.stalled()], t()) :: t()
-  defp redeliver(stalled, state) do
-    for {_, _, slot, _, _, _, _} <- stalled, do: Native.redeliver(state.consumer, slot)
+  # A member that is busy is asked again. One that is closed delivers no more, and says so by itself.
+  @spec redeliver([Native.slot()], t()) :: t()
+  defp redeliver(slots, state) do
+    with {:error, {:timed_out, _, _, _, _, _}} <- Native.redeliver(state.consumer, slots),
+         do: Process.send_after(self(), {__MODULE__, :redeliver, slots}, @busy_ms)
+
     state
   end
 
@@ -185,6 +352,10 @@ defmodule OffBroadwayRustKafka.Consumer do
         heard(event, state)
         :ok
 
+      # Nobody looks at them any more.
+      {:off_broadway_rust_kafka, {:statistics, _json}} ->
+        await_closed(state, deadline_ms)
+
       {:off_broadway_rust_kafka, event} ->
         event |> heard(state) |> await_closed(deadline_ms)
     after
@@ -195,16 +366,29 @@ defmodule OffBroadwayRustKafka.Consumer do
   end
 
   # A NIF that raises leaves its arguments in the stacktrace, so only the reason is kept.
-  @spec start((() -> Native.config())) :: {:ok, Native.consumer()} | {:error, Native.error()}
-  defp start(config) do
-    Native.start(config.())
+  @spec start((() -> Native.config()), table()) ::
+          {:ok, Native.consumer()} | {:error, Native.error()}
+  defp start(config, table) do
+    config.() |> Wishes.config(table) |> Native.start()
   rescue
     error -> {:error, {:invalid_config, Exception.message(error), false, true, nil, nil}}
   end
 
-  @spec heard(Native.event(), t()) :: t()
+  @spec heard(Native.event() | {:statistics, OffBroadwayRustKafka.statistics()}, t()) :: t()
   defp heard(event, state) do
+    Wishes.hear(event, state.table)
     Telemetry.emit(event, state.context)
+    tell_listener(event, state.table)
     %{state | log: Log.write(state.log, event)}
   end
+
+  @spec tell_listener(tuple(), table()) :: term()
+  defp tell_listener(event, table) when elem(event, 0) in @lifecycle do
+    with [{:listener, pid}] <- :ets.lookup(table, :listener), do: send(pid, {__MODULE__, event})
+  rescue
+    # As in draining_since/2.
+    ArgumentError -> :ok
+  end
+
+  defp tell_listener(_event, _table), do: :ok
 end

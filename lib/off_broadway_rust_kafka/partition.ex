@@ -12,6 +12,32 @@ defmodule OffBroadwayRustKafka.Partition do
   @spec partition_by(Consumer.table()) :: (term() -> non_neg_integer())
   def partition_by(table), do: &number(&1, table)
 
+  @doc """
+  The same for a pipeline that has a part of a member: the slots of its partitions may leave out every
+  second number, so that they are numbered anew, in the order in which they are met.
+  """
+  @spec partition_by_rank(Consumer.table()) :: (term() -> non_neg_integer())
+  def partition_by_rank(table), do: &rank(number(&1, table), table)
+
+  @spec rank(non_neg_integer(), Consumer.table()) :: non_neg_integer()
+  defp rank(number, table) do
+    case :ets.lookup(table, {:rank, number}) do
+      [{_, rank}] -> rank
+      [] -> new_rank(number, table)
+    end
+  rescue
+    # The pipeline ends, and its table has.
+    ArgumentError -> number
+  end
+
+  # Several stages may meet it at once: the first one's number counts.
+  @spec new_rank(non_neg_integer(), Consumer.table()) :: non_neg_integer()
+  defp new_rank(number, table) do
+    rank = :ets.update_counter(table, :ranks, 1, {:ranks, -1})
+    :ets.insert_new(table, {{:rank, number}, rank})
+    :ets.lookup_element(table, {:rank, number}, 2)
+  end
+
   @spec number(term(), Consumer.table()) :: non_neg_integer()
   def number(%{acknowledger: {Acknowledger, _consumer, {slot, _epoch, _offset}}}, _table)
       when is_integer(slot) and slot >= 0,

@@ -19,12 +19,12 @@ defmodule OffBroadwayRustKafka.Producer do
 
   ## Options
 
-  #{NimbleOptions.docs(OffBroadwayRustKafka.Options.schema())}
+  #{NimbleOptions.docs(OffBroadwayRustKafka.Options.Schema.producer())}
 
   All options are checked before anything starts; an `ArgumentError` says which one is wrong.
 
   Those of broadway_kafka and off_broadway_klife are taken as they are: see
-  [Moving from broadway_kafka or off_broadway_klife](guides/migration.md) for what each of them becomes.
+  [Moving here](guides/migration.md) for what each of them becomes.
 
   ## Messages
 
@@ -53,6 +53,16 @@ defmodule OffBroadwayRustKafka.Producer do
   However many producers the pipeline has (`:concurrency`), it is one member of the group, and each
   partition is served by one of them. One is enough for most.
 
+  ## A member that is shared
+
+  With `:consumer` in place of the options of a member, a pipeline reads some topics of one that
+  others read too, an `OffBroadwayRustKafka.SharedMember`:
+
+      module: {OffBroadwayRustKafka.Producer, consumer: MyApp.Kafka, topics: ["orders"]}
+
+  It may have a `:message_format` and a `:max_in_flight` besides; all else is the member's. For a pipeline
+  for each partition, see `OffBroadwayRustKafka.__using__/1`.
+
   ## Acknowledgement
 
   A record's offset is committed once it and all delivered before it in its partition are
@@ -66,8 +76,8 @@ defmodule OffBroadwayRustKafka.Producer do
 
   use GenStage
 
-  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, Message, MessageFormat, Native}
-  alias OffBroadwayRustKafka.{Options, Partition, Properties, Stages}
+  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, MemberSpec, Message, MessageFormat}
+  alias OffBroadwayRustKafka.{Native, Options, Partition, Pull, Sharing, Stages}
 
   @behaviour Broadway.Producer
 
@@ -76,9 +86,6 @@ defmodule OffBroadwayRustKafka.Producer do
 
   # How soon to look again for stages that start.
   @watch_ms 5
-
-  # Records that are taken on a normal scheduler.
-  @few 100
 
   # Broadway's default.
   @shutdown_ms 30_000
@@ -101,32 +108,55 @@ defmodule OffBroadwayRustKafka.Producer do
   @impl Broadway.Producer
   def prepare_for_start(module, broadway) do
     {__MODULE__, given} = broadway[:producer][:module]
-    options = Options.validate!(given)
     table = Consumer.new_table()
-    config = config(options, broadway)
 
-    with {:error, message} <- Properties.check(config.properties), do: Options.refuse!(message)
+    own =
+      if Keyword.keyword?(given) and Keyword.has_key?(given, :consumer),
+        do: Sharing.prepare(given, broadway, table),
+        else: own(given, broadway, table)
 
-    consumer = %{
+    options = [
+      consumer: table,
+      stages: Stages.names(module, broadway),
+      few: div(Pull.few(), own.chunk_size || 1),
+      message_format: own.message_format
+    ]
+
+    {[own.child], rewrite(broadway, options ++ own.shown, own.partition_by)}
+  end
+
+  @spec own(term(), keyword(), Consumer.table()) :: map()
+  defp own(given, broadway, table) do
+    options = Options.validate!(given)
+
+    place = %{
       table: table,
       name: broadway[:name],
-      group_id: options.group_id,
-      on_unacked: options.on_unacked,
-      shutdown_ms: broadway[:shutdown] || @shutdown_ms,
-      config: fn -> %{config | properties: open!(config.properties)} end
+      lanes: broadway[:producer][:concurrency] || 1,
+      max_in_flight: options.max_in_flight || InFlight.default(broadway, options.chunk_size),
+      shutdown_ms: broadway[:shutdown] || @shutdown_ms
     }
 
-    names = Stages.names(module, broadway)
-    few = div(@few, options.chunk_size || 1)
-    own = [consumer: table, stages: names, few: few, message_format: options.message_format]
-    {[{Consumer, consumer}], rewrite(broadway, options, own)}
+    case MemberSpec.new(options, place) do
+      {:ok, consumer} ->
+        %{
+          child: {Consumer, consumer},
+          message_format: options.message_format,
+          chunk_size: options.chunk_size,
+          partition_by: Partition.partition_by(table),
+          shown: [hosts: options.hosts, group_id: options.group_id, topics: options.topics]
+        }
+
+      {:error, message} ->
+        Options.refuse!(message)
+    end
   end
 
   @impl GenStage
   def init(options) do
     table = options[:consumer]
     {:ok, consumer} = Consumer.fetch(table)
-    lane = options[:broadway][:index]
+    lane = first_lane(table) + options[:broadway][:index]
     stages = Stages.new(options[:stages])
 
     state = %__MODULE__{
@@ -140,6 +170,8 @@ defmodule OffBroadwayRustKafka.Producer do
 
     case Native.attach(consumer, state.lane) do
       :ok -> {:producer, watch_later(state)}
+      # Busy: it is asked again, as for stages that are gone.
+      {:error, {_, _, true, _, _, _}} -> {:producer, watch_later(%{state | lost?: true})}
       {:error, error} -> raise Error.from_native(error)
     end
   end
@@ -168,15 +200,15 @@ defmodule OffBroadwayRustKafka.Producer do
 
   def handle_info(_late_or_foreign, state), do: {:noreply, [], state}
 
-  @impl GenStage
-  def handle_call({:off_broadway_rust_kafka, :consumer}, _from, state),
-    do: {:reply, state.consumer, [], state}
-
   @impl Broadway.Producer
   def prepare_for_draining(state) do
     Consumer.draining(state.table)
     {:noreply, [], %{state | next: :never}}
   end
+
+  # Those of a member that is shared were claimed.
+  @spec first_lane(Consumer.table()) :: non_neg_integer()
+  defp first_lane(table), do: (Consumer.lanes(table) || 0..0).first
 
   # While a stage is down nothing is pulled: what Broadway dispatched to it would be lost. Once all
   # are up again, what the dead ones held and did not acknowledge is delivered anew.
@@ -209,20 +241,10 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{demand: 0} = state), do: {:noreply, [], %{state | next: :demand}}
 
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
-    {status, count, runs} = take(consumer, lane, demand, state.few)
+    {status, count, runs} = Pull.take(consumer, lane, demand, state.few)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
     {:noreply, runs |> Message.from_runs(consumer) |> MessageFormat.put(state.format), state}
   end
-
-  # Few records are taken sooner than a dirty scheduler is woken for them.
-  @spec take(Native.consumer(), non_neg_integer(), pos_integer(), few :: non_neg_integer()) ::
-          {:more | :armed, non_neg_integer(), [Native.run()] | [Native.chunk()]}
-  defp take(consumer, lane, demand, few) when demand <= few do
-    with {:more, 0, []} <- Native.pull_short(consumer, lane, demand),
-         do: Native.pull(consumer, lane, demand)
-  end
-
-  defp take(consumer, lane, demand, _few), do: Native.pull(consumer, lane, demand)
 
   @spec pull_later(t()) :: t()
   defp pull_later(state), do: %{state | next: later()}
@@ -240,42 +262,11 @@ defmodule OffBroadwayRustKafka.Producer do
     :pull
   end
 
-  # Each time that the member starts, as a secret may be another by then.
-  @spec open!([{String.t(), Properties.value()}]) :: Native.properties()
-  defp open!(properties) do
-    case Properties.open(properties) do
-      {:ok, properties} -> properties
-      {:error, message} -> raise message
-    end
-  end
-
-  # Its properties are still to be opened.
-  @spec config(Options.t(), keyword()) :: map()
-  defp config(options, broadway) do
-    %{
-      properties: [
-        {"bootstrap.servers", Enum.join(options.hosts, ",")},
-        {"group.id", options.group_id} | options.properties
-      ],
-      topics: options.topics,
-      lanes: broadway[:producer][:concurrency] || 1,
-      commit_interval: options.commit_interval,
-      drain_timeout: options.drain_timeout,
-      max_in_flight: options.max_in_flight || InFlight.default(broadway, options.chunk_size),
-      chunk_size: options.chunk_size,
-      headers: options.headers,
-      unacked_timeout: options.unacked_timeout
-    }
-  end
-
   # Broadway puts these options into telemetry and crash reports: no property is left in them.
-  @spec rewrite(keyword(), Options.t(), keyword()) :: keyword()
-  defp rewrite(broadway, options, own) do
-    shown = [hosts: options.hosts, group_id: options.group_id, topics: options.topics]
-    partition_by = Partition.partition_by(own[:consumer])
-
+  @spec rewrite(keyword(), keyword(), (term() -> non_neg_integer())) :: keyword()
+  defp rewrite(broadway, options, partition_by) do
     broadway
-    |> put_in([:producer, :module], {__MODULE__, own ++ shown})
+    |> put_in([:producer, :module], {__MODULE__, options})
     |> Keyword.update!(:processors, &put_partition_by(&1, partition_by))
     |> Keyword.update(:batchers, [], &put_partition_by(&1, partition_by))
   end

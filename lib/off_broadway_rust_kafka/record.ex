@@ -1,6 +1,7 @@
 defmodule OffBroadwayRustKafka.Record do
   @moduledoc """
-  A record of Kafka: a struct with `message_format: :record`, a tuple in a chunk.
+  A record of Kafka: a struct with `message_format: :record`, from an `OffBroadwayRustKafka.Stage` or an
+  `OffBroadwayRustKafka.stream/1`; a tuple in a chunk.
 
   ## As data of a message
 
@@ -27,11 +28,15 @@ defmodule OffBroadwayRustKafka.Record do
       Enum.reject(message.data, &is_nil(Record.value(&1)))
   """
 
-  defstruct [:topic, :partition, :offset, :ts, :key, :value, headers: []]
+  alias OffBroadwayRustKafka.{Commits, Native}
+
+  defstruct [:topic, :partition, :offset, :ts, :key, :value, :source, headers: []]
 
   @typedoc """
   Its topic, partition and offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key,
-  a binary or `nil`; its value, `nil` for a tombstone; its headers, as in a chunk.
+  a binary or `nil`; its value, `nil` for a tombstone; its headers, as in a chunk. `:source` is for
+  `OffBroadwayRustKafka.Stage.ack/1` and `OffBroadwayRustKafka.Stage.commit/3`, and `nil` in a Broadway
+  message.
   """
   @type t :: %__MODULE__{
           topic: String.t(),
@@ -40,8 +45,12 @@ defmodule OffBroadwayRustKafka.Record do
           ts: integer() | nil,
           key: binary() | nil,
           value: binary() | nil,
-          headers: [{String.t(), binary() | nil}]
+          headers: [{String.t(), binary() | nil}],
+          source: source() | nil
         }
+
+  @typedoc false
+  @type source :: {Native.consumer(), Commits.strategy(), Native.slot(), Native.epoch()}
 
   @typedoc """
   In a chunk: its offset; its timestamp in milliseconds since the Unix epoch, or `nil`; its key, a binary or `nil`;
@@ -66,4 +75,20 @@ defmodule OffBroadwayRustKafka.Record do
 
   @doc "Its headers, a list of `{name, value}`."
   defguard headers(record) when elem(record, 4)
+
+  defimpl Inspect do
+    import Inspect.Algebra
+
+    # Its source says nothing to a reader.
+    @shown [:topic, :partition, :offset, :ts, :key, :value, :headers]
+
+    @spec inspect(OffBroadwayRustKafka.Record.t(), Inspect.Opts.t()) :: Inspect.Algebra.t()
+    def inspect(record, opts) do
+      fields = for key <- @shown, do: {key, Map.fetch!(record, key)}
+      container_doc("%OffBroadwayRustKafka.Record{", fields, "}", opts, &field/2)
+    end
+
+    @spec field({atom(), term()}, Inspect.Opts.t()) :: Inspect.Algebra.t()
+    defp field({key, value}, opts), do: concat("#{key}: ", to_doc(value, opts))
+  end
 end

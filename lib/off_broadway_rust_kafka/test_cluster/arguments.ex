@@ -2,10 +2,12 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
   @moduledoc false
   # What calls of a test cluster are given, refused where it cannot be used.
 
-  alias OffBroadwayRustKafka.{Options, TestCluster, Topics}
+  import OffBroadwayRustKafka.Bounds
+
+  alias OffBroadwayRustKafka.Options.Types
+  alias OffBroadwayRustKafka.{TestCluster, Topics}
 
   @timeout_ms 10_000
-  @largest_offset 0x7FFFFFFFFFFFFFFF
   @day_ms 86_400_000
 
   @spec topic!(String.t(), term()) :: :ok
@@ -23,7 +25,7 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
 
   @spec group!(String.t(), term()) :: :ok
   def group!(call, group) do
-    with {:error, message} <- Options.group_id(group),
+    with {:error, message} <- Types.group_id(group),
          do: refuse!(call, "invalid group: #{message}")
 
     :ok
@@ -51,7 +53,7 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
 
     options = Keyword.put_new(options, :timeout, @timeout_ms)
 
-    with {:error, message} <- Options.integer(options[:timeout], 1, @day_ms, "milliseconds"),
+    with {:error, message} <- Types.integer(options[:timeout], 1, @day_ms, "milliseconds"),
          do: refuse!(call, "invalid value for :timeout option: #{message}")
 
     if not offsets?(options[:offsets]) do
@@ -94,8 +96,7 @@ defmodule OffBroadwayRustKafka.TestCluster.Arguments do
 
   defp offsets?(%{} = offsets) when map_size(offsets) > 0 and not is_struct(offsets) do
     Enum.all?(offsets, fn {partition, offset} ->
-      is_integer(partition) and partition in 0..0x7FFFFFFF and
-        is_integer(offset) and offset in 0..@largest_offset
+      is_partition(partition) and is_offset(offset)
     end)
   end
 

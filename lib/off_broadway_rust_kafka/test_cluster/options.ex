@@ -2,7 +2,8 @@ defmodule OffBroadwayRustKafka.TestCluster.Options do
   @moduledoc false
   # What a cluster is started with: checked, and documented, in one place.
 
-  alias OffBroadwayRustKafka.{Options, Topics}
+  alias OffBroadwayRustKafka.Options.Types
+  alias OffBroadwayRustKafka.Topics
 
   @cluster "OffBroadwayRustKafka.TestCluster"
   @most_brokers 100
@@ -21,12 +22,12 @@ defmodule OffBroadwayRustKafka.TestCluster.Options do
             ],
             brokers: [
               default: 1,
-              type: {:custom, Options, :integer, [1, @most_brokers, "brokers"]},
+              type: {:custom, Types, :integer, [1, @most_brokers, "brokers"]},
               type_doc: "`t:pos_integer/0`",
               doc: "How many brokers, up to #{@most_brokers}. Their ids are 1 and up."
             ],
             name: [
-              type: {:custom, __MODULE__, :name, []},
+              type: {:custom, Types, :name, []},
               type_doc: "`t:GenServer.name/0`",
               doc: "A name for the cluster, to call it by in place of its pid."
             ]
@@ -48,7 +49,7 @@ defmodule OffBroadwayRustKafka.TestCluster.Options do
   end
 
   @spec partitions(term()) :: {:ok, pos_integer()} | {:error, String.t()}
-  def partitions(partitions), do: Options.integer(partitions, 1, @most_partitions, "partitions")
+  def partitions(partitions), do: Types.integer(partitions, 1, @most_partitions, "partitions")
 
   @doc false
   @spec topics(term()) :: {:ok, [{String.t(), pos_integer()}]} | {:error, String.t()}
@@ -57,16 +58,6 @@ defmodule OffBroadwayRustKafka.TestCluster.Options do
       do: each(topics, []),
       else: {:error, "expected a list of topics, got: #{inspect(topics)}"}
   end
-
-  @doc false
-  @spec name(term()) :: {:ok, GenServer.name()} | {:error, String.t()}
-  def name(name) when is_atom(name) and name not in [nil, true, false], do: {:ok, name}
-  def name({:global, _} = name), do: {:ok, name}
-  def name({:via, module, _} = name) when is_atom(module), do: {:ok, name}
-
-  def name(name),
-    do:
-      {:error, "expected an atom, {:global, term} or {:via, module, term}, got: #{inspect(name)}"}
 
   @spec each([term()], [{String.t(), pos_integer()}]) ::
           {:ok, [{String.t(), pos_integer()}]} | {:error, String.t()}

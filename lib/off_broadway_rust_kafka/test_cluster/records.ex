@@ -3,11 +3,11 @@ defmodule OffBroadwayRustKafka.TestCluster.Records do
   # Records as a test writes them down, to the rows that the NIF takes. A bad one is refused before
   # any is produced.
 
+  import OffBroadwayRustKafka.Bounds
+
   alias OffBroadwayRustKafka.TestCluster
 
   @fields [:partition, :key, :value, :headers, :ts]
-  @most_partitions 0x7FFFFFFF
-  @latest_ts 0x7FFFFFFFFFFFFFFF
 
   @type row ::
           {partition :: non_neg_integer() | nil, key :: binary() | nil, value :: binary() | nil,
@@ -43,10 +43,10 @@ defmodule OffBroadwayRustKafka.TestCluster.Records do
       not binary?(value) ->
         refuse!(call, "expected a binary or nil as the :value of a record", record)
 
-      not integer?(partition, 0, @most_partitions) ->
+      not (is_nil(partition) or is_partition(partition)) ->
         refuse!(call, "expected a number from 0 on as the :partition of a record", record)
 
-      not integer?(ts, 1, @latest_ts) ->
+      not (is_nil(ts) or (is_timestamp(ts) and ts > 0)) ->
         refuse!(call, "expected milliseconds above 0 as the :ts of a record", record)
 
       not headers?(headers) ->
@@ -82,10 +82,6 @@ defmodule OffBroadwayRustKafka.TestCluster.Records do
 
   @spec binary?(term()) :: boolean()
   defp binary?(term), do: is_binary(term) or is_nil(term)
-
-  @spec integer?(term(), integer(), integer()) :: boolean()
-  defp integer?(nil, _min, _max), do: true
-  defp integer?(term, min, max), do: is_integer(term) and term >= min and term <= max
 
   @spec headers?(term()) :: boolean()
   defp headers?(headers) do
