@@ -1,7 +1,7 @@
 defmodule OffBroadwayRustKafka.HistoryTest do
   use OffBroadwayRustKafka.KafkaCase, async: true
 
-  alias OffBroadwayRustKafka.{Checker, History, TestNode}
+  alias OffBroadwayRustKafka.{Checker, History, StageGroup, TestNode, TestStage}
   alias OffBroadwayRustKafka.History.{Sink, Spans}
 
   @partitions 3
@@ -30,34 +30,68 @@ defmodule OffBroadwayRustKafka.HistoryTest do
       events = asked(history, kafka, pipeline.group, topic)
       member = TestPipeline.label(pipeline) <> "#1"
 
-      for {_, own, kind, _, _, _} <- events,
-          kind not in [:produced, :broker],
-          do: assert(own == member)
-
       assert handled |> offsets() |> Map.new(fn {at, all} -> {at, Spans.of_run(all)} end) ==
                each(topic, @partitions, [{0, @count - 1}])
 
-      for kind <- [:delivered, :handled, :acked],
-          do: assert(once(events, kind) == each(topic, @partitions, {@count, [{0, @count - 1}]}))
-
-      assert asked_for(events) >= @partitions * @count
-
-      assert Map.new(for {_, _, :committed, at, _, {offset, _}} <- events, do: {at, offset}) ==
-               each(topic, @partitions, @count)
-
-      assert Map.new(for {_, _, :assigned, at, 1, start} <- events, do: {at, start}) ==
-               each(topic, @partitions, 0)
-
-      assert Map.new(for {_, _, :revoked, at, 1, unacked} <- events, do: {at, unacked}) ==
-               each(topic, @partitions, 0)
-
-      assert List.last(for {_, _, kind, nil, nil, _} <- events, do: kind) == :stopped
+      assert_whole(events, topic, member)
 
       report =
         Checker.assert_sound!(history, at_end: :all_committed, order: true, from: :earliest)
 
       assert %{delivered: 600, handled: 600, redelivered: 0, order_breaks: 0} = report
     end
+  end
+
+  for what <- [:stages, :stream] do
+    test "so has that of #{what}", %{kafka: kafka, history: history} do
+      topic = create_topic(kafka, @partitions)
+      fill(kafka, topic, @partitions, @count)
+      {group, member} = read(unquote(what), kafka, topic, history)
+      events = asked(history, kafka, group, topic)
+      assert_whole(events, topic, member)
+      report = Checker.assert_sound!(history, at_end: :all_committed, order: true)
+      assert %{delivered: 600, handled: 600, redelivered: 0} = report
+    end
+  end
+
+  defp read(:stages, kafka, topic, history) do
+    group = StageGroup.start(kafka, [topic], history: history)
+    await_committed(kafka, group.group, each(topic, @partitions, @count))
+    StageGroup.stop(group)
+    {group.group, History.Stage.label(group.name) <> "#1"}
+  end
+
+  defp read(:stream, kafka, topic, history) do
+    group = random_name("group")
+    options = TestStage.options(kafka, [topic], group_id: group)
+    stream = OffBroadwayRustKafka.stream(options)
+    all = @partitions * @count
+    read = stream |> History.Stream.recorded(history, group, "stream") |> Enum.take(all)
+    assert length(read) == all
+    {group, "stream#1"}
+  end
+
+  # Of each partition everything was told, by one member.
+  defp assert_whole(events, topic, member) do
+    for {_, own, kind, _, _, _} <- events,
+        kind not in [:produced, :broker],
+        do: assert(own == member)
+
+    for kind <- [:delivered, :handled, :acked],
+        do: assert(once(events, kind) == each(topic, @partitions, {@count, [{0, @count - 1}]}))
+
+    assert asked_for(events) >= @partitions * @count
+
+    assert Map.new(for {_, _, :committed, at, _, {offset, _}} <- events, do: {at, offset}) ==
+             each(topic, @partitions, @count)
+
+    assert Map.new(for {_, _, :assigned, at, 1, start} <- events, do: {at, start}) ==
+             each(topic, @partitions, 0)
+
+    assert Map.new(for {_, _, :revoked, at, 1, unacked} <- events, do: {at, unacked}) ==
+             each(topic, @partitions, 0)
+
+    assert List.last(for {_, _, kind, nil, nil, _} <- events, do: kind) == :stopped
   end
 
   test "a pipeline's messages go the same way with a history, whatever handlers make of them", %{
@@ -108,6 +142,7 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     end
   end
 
+  @tag timeout: 180_000
   test "a node's history outlives its kill -9, and goes on with the next owner's", %{
     kafka: kafka,
     history: history
@@ -115,7 +150,11 @@ defmodule OffBroadwayRustKafka.HistoryTest do
     topic = create_topic(kafka, @partitions)
     fill(kafka, topic, @partitions, @count)
     group = random_name("group")
-    node = TestNode.start(kafka, [topic], group: group, pause: 1, history: history)
+    # It has to end before the next one begins.
+    session = if kafka.cluster, do: 1_600, else: 6_000
+    config = ["session.timeout.ms": session, "heartbeat.interval.ms": 200]
+    options = [group: group, history: history, producer: [config: config]]
+    node = TestNode.start(kafka, [topic], [pause: 1] ++ options)
     some = fn -> once(History.events(history), :acked) end
 
     await(30_000, fn ->
@@ -141,14 +180,6 @@ defmodule OffBroadwayRustKafka.HistoryTest do
       assert Spans.difference(acked, elem(once(events, :handled)[at], 1)) == []
       assert Spans.difference(acked, elem(once(events, :delivered)[at], 1)) == []
     end
-
-    session = if kafka.cluster, do: 1_600, else: 6_000
-
-    options = [
-      group: group,
-      history: history,
-      producer: [config: ["session.timeout.ms": session]]
-    ]
 
     pipeline = TestPipeline.start(kafka, [topic], options)
     await_committed(kafka, group, each(topic, @partitions, @count), 60_000)

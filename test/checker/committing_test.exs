@@ -55,6 +55,13 @@ defmodule OffBroadwayRustKafka.Checker.CommittingTest do
   end
 
   describe "I2, what is committed past was delivered:" do
+    test "or a position was reset over it, though its commit is told before a record is" do
+      begun = [produced(9), alone(), done(1, [0..1]), committed(2), of_place(:reset, {2, 6})]
+      options = [from: %{place() => 6}]
+      assert_sound([begun, committed(6), done(2, [6..9]), committed(10)], options)
+      assert_caught(:I2, [begun, committed(8), done(2, [6..9])], [8, 6, 7], options)
+    end
+
     test "all of it" do
       assert_sound([produced(9), alone(), done(1, [0..9]), committed(10)])
       assert_caught(:I2, [produced(9), alone(), done(1, [0..4, 6..9]), committed(10)], [5, 10])

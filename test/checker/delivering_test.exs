@@ -117,6 +117,15 @@ defmodule OffBroadwayRustKafka.Checker.DeliveringTest do
       assert_caught(:I10, [begun, delivered(1, [5..9], lane: 1)], [5, 1, 0])
     end
 
+    test "and on another when the pipeline has stopped that had it, and not on both" do
+      begun = [produced(9), alone(), told(:lane, "b", by: "a#1"), delivered(1, [0..4])]
+      next = [told(:draining, 0, by: "a#1"), delivered(1, [5..6], lane: "b")]
+      assert_sound([begun, next, delivered(1, [7..9], lane: "b")])
+      assert_caught(:I10, [begun, next, delivered(1, [7..9])], [7, 0])
+      back = [told(:lane, 0, by: "a#1"), delivered(1, [7..9])]
+      assert_caught(:I10, [begun, next, back], [7, 0])
+    end
+
     test "and on none when it was given up" do
       begun = [produced(9), alone(), delivered(1, [0..4]), revoked(1, 5)]
       # On a busy machine the revoke may be told first.

@@ -13,6 +13,7 @@ defmodule OffBroadwayRustKafka.Checker do
   #   * `I8` what is queued stays within its bounds, `I9` calls return at once (as recorded)
   #   * `I10` a partition is on one lane, and on none when it was given up
   #   * `I11` what has records and demand is served within `:stall`; all is committed at the end
+  #   * `paused` nothing is delivered of what is paused
   #   * `rewind` no committed offset and no start goes back; `again`: no more is delivered again than
   #     had to be; `ghost`: what is no record is not delivered; `order`: handled in order
   #
@@ -21,7 +22,7 @@ defmodule OffBroadwayRustKafka.Checker do
   # it must not do is have a commit accepted that it sent after the other was assigned.
 
   alias OffBroadwayRustKafka.Checker.{Coverage, Replay, State, Violation}
-  alias OffBroadwayRustKafka.History
+  alias OffBroadwayRustKafka.{History, Kafka}
   alias OffBroadwayRustKafka.History.Spans
 
   @options [
@@ -76,6 +77,23 @@ defmodule OffBroadwayRustKafka.Checker do
       do: ExUnit.Assertions.flunk(Enum.map_join(violations, "\n\n", &Violation.format/1))
 
     report
+  end
+
+  @doc """
+  As `assert_sound!/2`, of a history that has ended: what the topic has, and what of it is committed, is asked
+  from the brokers. Everything is to be, unless `:at_end` says otherwise.
+  """
+  @spec assert_sound_at_end!(
+          History.t(),
+          Kafka.t(),
+          group :: String.t(),
+          {topic :: String.t(), partitions :: pos_integer()},
+          keyword()
+        ) :: report()
+  def assert_sound_at_end!(history, kafka, group, {topic, partitions}, options \\ []) do
+    :ok = History.ask_produced(history, kafka, topic, partitions)
+    History.ask_committed(history, kafka, group, topic, partitions)
+    assert_sound!(history, Keyword.merge([at_end: :all_committed], options))
   end
 
   @doc "One line."

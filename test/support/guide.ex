@@ -14,6 +14,35 @@ defmodule OffBroadwayRustKafka.Guide do
     end
   end
 
+  @doc "The rows of the table below a heading, by cells; `the same` is what the cell before it has."
+  @spec rows(Path.t(), heading :: String.t()) :: [[String.t()]]
+  def rows(guide, heading) do
+    [_, section] = guide |> File.read!() |> String.split("\n#{heading}\n")
+    [section | _] = String.split(section, ~r/\n##/)
+
+    ["|" <> _ = _head, "|-" <> _ | rows] =
+      for "|" <> _ = row <- String.split(section, "\n"), do: row
+
+    Enum.map(rows, &cells/1)
+  end
+
+  @spec cells(String.t()) :: [String.t()]
+  defp cells(row) do
+    cells = row |> String.trim() |> String.split("|") |> Enum.map(&String.trim/1)
+    ["", what, old, new | said] = Enum.drop(cells, -1)
+    new = if new == "the same", do: old, else: new
+    [what, String.trim(old, "`"), String.trim(new, "`") | said]
+  end
+
+  @doc "Whether a cell is Elixir: an expression, options without their brackets, or several of these."
+  @spec parses?(cell :: String.t()) :: boolean()
+  def parses?(cell) do
+    Enum.all?(String.split(cell, "` and `"), fn code ->
+      match?({:ok, _}, Code.string_to_quoted(code)) or
+        match?({:ok, _}, Code.string_to_quoted("[#{code}]"))
+    end)
+  end
+
   @doc "Compiles and runs it all, in order: the modules that it defines."
   @spec run(Path.t()) :: [module()]
   def run(guide) do
@@ -24,6 +53,7 @@ defmodule OffBroadwayRustKafka.Guide do
       spawn_monitor(fn ->
         modules =
           for {code, line} <- code(guide),
+              runs_here?(code),
               {module, _} <- compile(code, guide, line),
               do: module
 
@@ -40,6 +70,10 @@ defmodule OffBroadwayRustKafka.Guide do
         raise "#{guide} cannot be run: #{Exception.format_exit(reason)}"
     end
   end
+
+  # Flow is no dependency of ours but in tests, and not there without Hex.
+  @spec runs_here?(String.t()) :: boolean()
+  defp runs_here?(code), do: not (code =~ ~r/\bFlow\./) or Code.ensure_loaded?(Flow)
 
   # Code.compile_string/2 counts lines from 1.
   @spec compile(String.t(), Path.t(), pos_integer()) :: [{module(), binary()}]

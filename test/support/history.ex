@@ -36,9 +36,11 @@ defmodule OffBroadwayRustKafka.History do
   @typedoc """
   Of a member: `:started`, `:draining`, `:closed` (value: why not cleanly, or `nil`), `:stopped`,
   `:error` (value: why), `:lane` (a producer
-  started: its lane), `:down` (a stage went down), `:demanded` (`{lane, count}`).
+  started: its lane), `:down` (a stage went down), `:demanded` (`{lane, count}`), `:paused` and
+  `:resumed` (what is paused now).
 
-  Of a partition of it: `:assigned` (start), `:revoked`, `:lost` (unacked), `:reset` (`{from, to}`),
+  Of a partition of it: `:assigned` (start), `:revoked`, `:lost` (unacked), `:reset` and
+  `:sought` (`{from, to}`),
   `:stalled` (offset), `:delivered` (`{lane, spans}`), `:handled`, `:acked` (spans), `:committed`
   (`{offset, latency_us}`), `:commit_failed` (`{offset, code}`).
 
@@ -71,6 +73,15 @@ defmodule OffBroadwayRustKafka.History do
     dirs = Agent.get(keeper, & &1.dirs)
     sources = [{:table, table} | Enum.map(dirs, &{:dir, &1})]
     sources |> Enum.flat_map(&Sink.read/1) |> sorted()
+  end
+
+  @doc "Waits until there are so many events of a kind."
+  @spec await_events(t(), atom(), pos_integer()) :: :ok
+  def await_events(history, kind, count) do
+    Kafka.await(30_000, fn ->
+      events = for {_, _, ^kind, _, _, _} = event <- events(history), do: event
+      if length(events) < count, do: {:not_yet, "#{length(events)} #{kind}"}, else: :ok
+    end)
   end
 
   @doc "The events in the files of nodes, in the order of their time."

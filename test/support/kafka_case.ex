@@ -5,7 +5,7 @@ defmodule OffBroadwayRustKafka.KafkaCase do
 
   use ExUnit.CaseTemplate
 
-  alias OffBroadwayRustKafka.{Consumer, Kafka, TestPipeline}
+  alias OffBroadwayRustKafka.{Assignment, Consumer, Kafka, TestPipeline}
 
   @await_ms 15_000
   @consumer_ms 120_000
@@ -73,6 +73,17 @@ defmodule OffBroadwayRustKafka.KafkaCase do
            do: pid,
            else: (_ -> {:not_yet, "there is no consumer"})
     end)
+  end
+
+  @doc "The process of a group that starts and ends what it has for its partitions, and the supervisor of that."
+  @spec starter(%{:name => atom(), optional(term()) => term()}) :: {pid(), pid()}
+  def starter(%{name: name}) do
+    {_, assignment, _, _} = List.keyfind(Supervisor.which_children(name), Assignment, 0)
+
+    [{_, starter, _, _}, {DynamicSupervisor, supervisor, _, _}] =
+      Supervisor.which_children(assignment)
+
+    {starter, supervisor}
   end
 
   @doc "Stops the pipeline as a user would, and returns what it handled since last asked."

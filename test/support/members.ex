@@ -84,7 +84,8 @@ defmodule OffBroadwayRustKafka.Members do
     %{kafka: kafka, group: group, topic: topic, partitions: partitions} = context
     History.ask_produced(context.history, kafka, topic, partitions)
     History.ask_committed(context.history, kafka, group, topic, partitions)
-    options = Keyword.merge([at_end: :all_committed, order: true], options)
+    own = [at_end: :all_committed, order: true, fencing: kafka.cluster == nil]
+    options = Keyword.merge(own, options)
     Checker.assert_sound!(context.history, options)
   end
 

@@ -75,6 +75,19 @@ defmodule OffBroadwayRustKafka.Resources do
     %{resident_kb: resident_kb("self"), vm_kb: div(:erlang.memory(:total), 1024)}
   end
 
+  @doc "The most that a process of the operating system has in memory until then (monotonic milliseconds)."
+  @spec peak_kb(String.t(), until_ms :: integer(), non_neg_integer()) :: non_neg_integer()
+  def peak_kb(pid, until, most \\ 0) do
+    most = max(most, resident_kb(pid))
+
+    if System.monotonic_time(:millisecond) < until do
+      Kafka.pass(@look_ms)
+      peak_kb(pid, until, most)
+    else
+      most
+    end
+  end
+
   @doc "What a process of the operating system has in memory."
   @spec resident_kb(os_pid :: String.t()) :: pos_integer()
   def resident_kb(pid) do

@@ -92,6 +92,7 @@ defmodule OffBroadwayRustKafka.Terms do
   end
 
   defp typed({:type, _, :binary, []}, context), do: string(context.pool)
+  defp typed({:type, _, :reference, []}, _context), do: make_ref()
   defp typed({:type, _, :boolean, []}, _context), do: one_in?(2)
   defp typed({:type, _, :integer, []}, _context), do: integer()
   defp typed({:type, _, :non_neg_integer, []}, _context), do: abs(integer())

@@ -17,7 +17,8 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   @type t :: %__MODULE__{name: atom(), group: String.t()}
 
   @options [:name, :group, :producer, :concurrency, :processors, :batchers] ++
-             [:handle, :handle_batch, :broadway, :history, :rate_limiting, :tell]
+             [:handle, :handle_batch, :broadway, :history, :rate_limiting, :tell, :consumer] ++
+             [:watch_end]
 
   @doc """
   Starts a pipeline, for as long as the test runs.
@@ -27,12 +28,14 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   batchers, `:rate_limiting` the producers' and `:broadway` more of Broadway's. `:handle` does something to a message, in
   the processor, `:handle_batch` to the messages of a batch. `:history` records it
   (`OffBroadwayRustKafka.History`), under the label `label/1`; with `tell: false` the test is not
-  told of messages, which may be too many.
+  told of messages, which may be too many. `:consumer` is the member that it shares, if it has none of
+  its own. With `:watch_end` the test is told when and why it ended, however early: `{:ended, name, reason}`.
   """
   @spec start(Kafka.t(), [String.t() | keyword()], keyword()) :: t()
   def start(kafka, topics, options \\ []) do
     pipeline = new(options)
     listen(pipeline.name)
+    if options[:watch_end], do: watch_end(pipeline.name)
     child = {__MODULE__, broadway(pipeline, kafka, topics, options)}
 
     # Stopped by the test, it must not come back.
@@ -58,15 +61,7 @@ defmodule OffBroadwayRustKafka.TestPipeline do
   def broadway(pipeline, kafka, topics, options) do
     [] = Keyword.keys(options) -- @options
 
-    producer =
-      [
-        hosts: kafka.bootstrap,
-        group_id: pipeline.group,
-        topics: topics,
-        offset_reset_policy: :earliest
-      ]
-      |> Keyword.merge(options[:producer] || [])
-      |> Keyword.update(:config, config(kafka), &Keyword.merge(config(kafka), &1))
+    producer = producer(pipeline, kafka, topics, options)
 
     context = %{
       name: pipeline.name,
@@ -94,11 +89,29 @@ defmodule OffBroadwayRustKafka.TestPipeline do
     )
   end
 
+  @spec producer(t(), Kafka.t(), [String.t() | keyword()], keyword()) :: keyword()
+  defp producer(pipeline, kafka, topics, options) do
+    own = options[:producer] || []
+
+    if options[:consumer],
+      do: [consumer: options[:consumer], topics: topics] ++ own,
+      else: member(pipeline.group, kafka, topics, own)
+  end
+
+  @doc "Options of a member that begins with the earliest record."
+  @spec member(String.t(), Kafka.t(), [String.t() | keyword()], keyword()) :: keyword()
+  def member(group, kafka, topics, own) do
+    [hosts: kafka.bootstrap, group_id: group, topics: topics, offset_reset_policy: :earliest]
+    |> Keyword.merge(own)
+    |> Keyword.update(:config, config(kafka), &Keyword.merge(config(kafka), &1))
+  end
+
   @doc "What its members are called in a history."
   @spec label(t()) :: String.t()
   def label(%{name: name}), do: name |> inspect() |> String.split(".") |> List.last()
 
-  @spec module(keyword(), t(), History.t() | History.Sink.t() | nil) :: {module(), keyword()}
+  @spec module(keyword(), t(), History.t() | History.Member.t() | History.Sink.t() | nil) ::
+          {module(), keyword()}
   defp module(producer, _pipeline, nil), do: {Producer, producer}
 
   defp module(producer, pipeline, %History{} = history),
@@ -106,13 +119,17 @@ defmodule OffBroadwayRustKafka.TestPipeline do
       {History.Producer,
        [history: %{sink: History.sink(history), label: label(pipeline)}] ++ producer}
 
+  defp module(producer, _pipeline, %History.Member{} = member),
+    do: {History.Producer, [history: member] ++ producer}
+
   defp module(producer, _node, sink),
     do: {History.Producer, [history: %{sink: sink, label: :node}] ++ producer}
 
   # A mock group that a member left or joined waits this session out, less a second, for the others.
+  @doc false
   @spec config(Kafka.t()) :: keyword()
-  defp config(%{cluster: nil}), do: []
-  defp config(_mock), do: ["session.timeout.ms": 1_600, "heartbeat.interval.ms": 200]
+  def config(%{cluster: nil}), do: []
+  def config(_mock), do: ["session.timeout.ms": 1_600, "heartbeat.interval.ms": 200]
 
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(broadway), do: Broadway.start_link(__MODULE__, broadway)
@@ -138,6 +155,31 @@ defmodule OffBroadwayRustKafka.TestPipeline do
     :ok = :telemetry.attach_many(name, Telemetry.events(), &__MODULE__.telemetry/4, config)
     ExUnit.Callbacks.on_exit(fn -> :telemetry.detach(name) end)
   end
+
+  @spec watch_end(atom()) :: :ok
+  defp watch_end(name) do
+    id = {name, :ended}
+    config = %{test: self(), name: name, id: id}
+    :ok = :telemetry.attach_many(id, Telemetry.events(), &__MODULE__.begin_watch/4, config)
+    ExUnit.Callbacks.on_exit(fn -> :telemetry.detach(id) end)
+  end
+
+  @doc false
+  # In the process that owns the member: it ends the pipeline, if it does, only after this.
+  def begin_watch(_event, _measurements, %{name: name}, %{name: name, test: test, id: id}) do
+    :telemetry.detach(id)
+    owner = self()
+
+    spawn(fn ->
+      monitor = Process.monitor(name)
+      send(owner, {id, :watched})
+      receive do: ({:DOWN, ^monitor, _, _, reason} -> send(test, {:ended, name, reason}))
+    end)
+
+    receive do: ({^id, :watched} -> :ok)
+  end
+
+  def begin_watch(_event, _measurements, _metadata, _config), do: :ok
 
   @doc false
   def telemetry([_, event], measurements, metadata, %{test: test, name: name}) do

@@ -87,11 +87,15 @@ defmodule OffBroadwayRustKafka.UpgradeNode do
         topics: [{@topic, :earliest}],
         lanes: 1,
         commit_interval: 0,
+        commit_threshold: nil,
+        commit_by_hand: false,
         drain_timeout: 1_000,
         max_in_flight: 10,
+        max_buffered_bytes: 64_000_000,
         chunk_size: nil,
         headers: true,
-        unacked_timeout: nil
+        unacked_timeout: nil,
+        paused: {false, []}
       })
 
     :ok = Native.attach(consumer, 0)

@@ -19,11 +19,26 @@ defmodule OffBroadwayRustKafka.Checker.Committing do
   @spec commit(State.t(), commit()) :: State.t()
   def commit(state, %{member: member, place: place} = commit) do
     track = State.track(state, member, place)
-    state |> unacked(track, commit) |> foreign(track, commit) |> back(track, commit)
+    sought_at = State.place(state, place).sought_at
+
+    # What was sent before a seek is over with it.
+    if sought_at != nil and commit.sent_at < sought_at,
+      do: state,
+      else: state |> unacked(track, commit) |> foreign(track, commit) |> back(track, commit)
+  end
+
+  # Of the epoch that a reset has begun, and that nothing else has told of yet.
+  @spec unacked(State.t(), State.track() | nil, commit()) :: State.t()
+  defp unacked(%{resets: resets} = state, track, %{member: member, place: place} = commit)
+       when track != nil and is_map_key(resets, {member, place}) do
+    to = resets[{member, place}]
+
+    if commit.offset > to,
+      do: jump(state, track, {to, commit.offset - 1}, commit.time),
+      else: state
   end
 
   # A commit may be told before the assignment that its epoch began with: it is of the one before.
-  @spec unacked(State.t(), State.track() | nil, commit()) :: State.t()
   defp unacked(state, %{start: start} = track, %{offset: offset, time: time}) when start != nil do
     lowest = Unacked.lowest(state.unacked, track.id)
     state = State.put_track(state, %{track | committed: max(track.committed || start, offset)})

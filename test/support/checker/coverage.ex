@@ -42,7 +42,9 @@ defmodule OffBroadwayRustKafka.Checker.Coverage do
       handled_twice: Spans.count(handled) - Spans.count(once)
     }
 
-    at = Map.merge(at, %{exists: produced, final: at.broker || at.committed})
+    wanted = Spans.difference(produced, Spans.union(at.skipped))
+    final = at.broker || at.committed
+    at = Map.merge(at, %{exists: produced, wanted: wanted, final: final})
 
     violations =
       passed(at, from(place, at, options), distinct, once, acked) ++
@@ -67,7 +69,7 @@ defmodule OffBroadwayRustKafka.Checker.Coverage do
   # One reason for a record is enough.
   @spec passed(State.place(), integer(), Spans.t(), Spans.t(), Spans.t()) :: [Violation.t()]
   defp passed(at, from, delivered, handled, acked) do
-    passed = Spans.between(at.exists, from, at.final || 0)
+    passed = Spans.between(at.wanted, from, at.final || 0)
 
     [
       {:I2, delivered, "was never delivered"},
@@ -87,7 +89,7 @@ defmodule OffBroadwayRustKafka.Checker.Coverage do
     at.jumps
     |> Enum.reverse()
     |> Enum.find_value([], fn {track, {first, last}, time} ->
-      over = Spans.between(at.exists, first, last + 1)
+      over = Spans.between(at.wanted, first, last + 1)
       violations = found(over, :I2, "#{last + 1} is committed, and # was not delivered yet")
       violations && Enum.map(violations, &struct!(%{&1 | at: time}, track))
     end)

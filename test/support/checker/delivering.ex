@@ -41,7 +41,8 @@ defmodule OffBroadwayRustKafka.Checker.Delivering do
 
   def deliver(state, track, lane, [{first, _} | _] = spans, time) do
     text = "#{first} is delivered on lane #{lane}, and lane #{track.lane} has the partition"
-    own? = track.lane in [nil, lane]
+    # Another pipeline that shares the member may have what one that stopped had.
+    own? = track.lane in [nil, lane] or {track.member, track.lane} in state.drained
     state = if own?, do: state, else: State.flag(state, track, :I10, first, time, text)
     state = waited(state, track, first, time)
     track = %{State.track(state, track.member, track.place) | lane: lane, waiting: nil}

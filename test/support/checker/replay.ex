@@ -2,13 +2,14 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   @moduledoc false
   # Goes through a history once, in the order of time.
 
-  alias OffBroadwayRustKafka.Checker.{Clock, Committing, Delivering, State, Unacked, Violation}
+  alias OffBroadwayRustKafka.Checker.{Clock, Committing, Delivering, State, Steering}
+  alias OffBroadwayRustKafka.Checker.{Unacked, Violation}
   alias OffBroadwayRustKafka.History
   alias OffBroadwayRustKafka.History.Spans
 
   @spec run([History.event()], map()) :: State.t()
   def run(events, options) do
-    state = Enum.reduce(events, State.new(options), &step/2)
+    state = events |> Enum.reduce(State.new(options), &step/2) |> Steering.while_paused()
     until = if events == [], do: 0, else: events |> List.last() |> elem(0)
 
     for {_, track} <- state.tracks, reduce: state do
@@ -72,6 +73,7 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
 
   defp step({time, member, :lane, _, _, lane}, state) do
     again? = Clock.demand(state.clock, member, lane) != nil
+    state = %{state | drained: MapSet.delete(state.drained, {member, lane})}
     state = %{state | clock: Clock.put_demand(state.clock, member, lane, 0, time)}
     if again?, do: State.cause(state, time), else: state
   end
@@ -84,8 +86,13 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
       |> Delivering.emitted(member, lane, spans, time)
 
     case State.track(state, member, place) do
-      %{epoch: ^epoch} = track -> Delivering.deliver(state, track, lane, spans, time)
-      _newer -> State.had_to(state, place, spans)
+      %{epoch: ^epoch} = track ->
+        state
+        |> Delivering.deliver(track, lane, spans, time)
+        |> Steering.delivered(track, spans, time)
+
+      _newer ->
+        State.had_to(state, place, spans)
     end
   end
 
@@ -122,6 +129,21 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
       _before -> %{state | resets: Map.put(state.resets, {member, place}, to)}
     end
   end
+
+  defp step({time, member, :sought, place, epoch, {_, to} = sought}, state) do
+    state =
+      state
+      |> Steering.sought(place, sought, time)
+      |> State.began(member, place, epoch, time)
+
+    case State.track(state, member, place) do
+      %{epoch: ^epoch} = track -> State.ready(state, State.starts(track, to), time)
+      _newer -> state
+    end
+  end
+
+  defp step({time, member, kind, _, _, paused}, state) when kind in [:paused, :resumed],
+    do: Steering.paused(state, member, paused, time)
 
   # Nobody can commit any more what is left of it.
   defp step({time, _, :recreated, place, _, _}, state) do
@@ -167,8 +189,10 @@ defmodule OffBroadwayRustKafka.Checker.Replay do
   defp step({_time, member, :closed, _, _, nil}, state),
     do: %{state | clean: MapSet.put(state.clean, member)}
 
-  defp step({_time, member, :draining, _, _, _}, state),
-    do: %{state | draining: MapSet.put(state.draining, member)}
+  defp step({_time, member, :draining, _, _, lane}, state) do
+    drained = MapSet.put(state.drained, {member, lane})
+    %{state | draining: MapSet.put(state.draining, member), drained: drained}
+  end
 
   defp step({time, member, :stopped, _, _, _}, state),
     do:

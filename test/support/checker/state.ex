@@ -12,6 +12,7 @@ defmodule OffBroadwayRustKafka.Checker.State do
               [tracks: %{}, places: %{}, clock: %Clock{}, next_id: 0, cause_at: nil] ++
               [
                 draining: MapSet.new(),
+                drained: MapSet.new(),
                 clean: MapSet.new(),
                 closed: [],
                 members: MapSet.new(),
@@ -21,6 +22,8 @@ defmodule OffBroadwayRustKafka.Checker.State do
                 seen: %{},
                 handled: %{},
                 resets: %{},
+                paused: %{},
+                while_paused: [],
                 faults: 0,
                 order_breaks: 0,
                 violations: [],
@@ -56,6 +59,8 @@ defmodule OffBroadwayRustKafka.Checker.State do
     next: nil,
     end: nil,
     had_to: 0,
+    sought_at: nil,
+    skipped: [],
     jumps: [],
     produced: []
   }

@@ -61,14 +61,46 @@ defmodule OffBroadwayRustKafka.History.Member do
     [{__MODULE__, member} | children]
   end
 
+  @doc "Writes down a member that pipelines share, from before it starts to the end of the test."
+  @spec watch(History.t(), term(), String.t(), String.t()) :: t()
+  def watch(history, name, group, label) do
+    member = new(%{sink: History.sink(history), label: label}, name, group)
+    ExUnit.Callbacks.start_supervised!({__MODULE__, member}, id: {__MODULE__, name})
+    began(member)
+    member
+  end
+
+  @doc "Its consumer starts, for the first time or anew."
+  @spec began(t()) :: :ok
+  def began(member) do
+    :atomics.add(member.incarnation, 1, 1)
+    write(member, :started, nil, nil, member.group)
+  end
+
+  @doc "Kills the process that owns a member that is watched, and writes down that another one begins."
+  @spec kill_consumer(t(), History.t()) :: :ok
+  def kill_consumer(%{name: name, label: label} = member, history) do
+    {_, consumer, _, _} = List.keyfind(Supervisor.which_children(name), Consumer, 0)
+    monitor = Process.monitor(consumer)
+    # Nothing is started in its place before that is written.
+    :sys.suspend(name)
+    History.fault(history, "a member is killed", label)
+    Process.exit(consumer, :kill)
+
+    receive do
+      {:DOWN, ^monitor, _, _, _} -> began(member)
+    end
+
+    :sys.resume(name)
+  end
+
   @spec start_link(t()) :: GenServer.on_start()
   def start_link(member), do: GenServer.start_link(__MODULE__, member)
 
   @doc false
   @spec start_consumer(t(), {module(), atom(), list()}) :: GenServer.on_start()
   def start_consumer(member, {module, function, arguments}) do
-    :atomics.add(member.incarnation, 1, 1)
-    write(member, :started, nil, nil, member.group)
+    began(member)
     apply(module, function, arguments)
   end
 
@@ -88,9 +120,14 @@ defmodule OffBroadwayRustKafka.History.Member do
   @doc false
   @spec heard([atom()], map(), map(), t()) :: :ok
   def heard([_, event], measurements, metadata, member) do
-    if metadata.name == member.name, do: told(event, measurements, metadata, member)
+    if own?(metadata, member), do: told(event, measurements, metadata, member)
     :ok
   end
+
+  @spec own?(map(), t()) :: boolean()
+  defp own?(%{name: name}, %{name: name}), do: true
+  defp own?(metadata, %{name: History.Stream} = member), do: History.Stream.own?(metadata, member)
+  defp own?(_metadata, _member), do: false
 
   @spec told(atom(), map(), map(), t()) :: term()
   defp told(:assigned, _, %{partitions: partitions}, member),
@@ -112,10 +149,19 @@ defmodule OffBroadwayRustKafka.History.Member do
   defp told(:reset, %{from_offset: from, to_offset: to}, metadata, member),
     do: write(member, :reset, {metadata.topic, metadata.partition}, nil, {from, to})
 
+  defp told(:sought, _, %{partitions: partitions}, member),
+    do: each(member, :sought, partitions, &{&1.from_offset, &1.to_offset})
+
+  defp told(event, _, %{paused: paused}, member) when event in [:paused, :resumed],
+    do: write(member, event, nil, nil, paused)
+
   defp told(:closed, _, %{error: error}, member),
     do: write(member, :closed, nil, nil, error && error.code)
 
   defp told(:error, _, %{error: error}, member), do: write(member, :error, nil, nil, error.code)
+
+  defp told(event, _, _, _) when event in [:pipeline_started, :pipeline_stopped, :set_aside],
+    do: :ok
 
   # What a later version tells of partitions.
   defp told(event, _, %{partitions: partitions}, member),

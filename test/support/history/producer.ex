@@ -13,13 +13,13 @@ defmodule OffBroadwayRustKafka.History.Producer do
   @enforce_keys [:tag, :lane, :state]
   defstruct @enforce_keys
 
-  @type t :: %__MODULE__{tag: Acknowledger.tag(), lane: non_neg_integer(), state: term()}
+  @type t :: %__MODULE__{tag: Acknowledger.tag(), lane: term(), state: term()}
 
   @impl Broadway.Producer
   def prepare_for_start(module, broadway) do
     {__MODULE__, given} = broadway[:producer][:module]
     {history, given} = Keyword.pop!(given, :history)
-    member = Member.new(history, broadway[:name], given[:group_id])
+    {member, shared?} = member(history, broadway[:name], given[:group_id])
     broadway = put_in(broadway[:producer][:module], {Producer, given})
     {children, broadway} = Producer.prepare_for_start(module, broadway)
     {Producer, left} = broadway[:producer][:module]
@@ -30,8 +30,13 @@ defmodule OffBroadwayRustKafka.History.Producer do
       |> Keyword.update!(:processors, &unwrapped/1)
       |> Keyword.update(:batchers, [], &unwrapped/1)
 
-    {Member.children(member, children), broadway}
+    {if(shared?, do: children, else: Member.children(member, children)), broadway}
   end
+
+  # One that pipelines share is written down by itself.
+  @spec member(Member.t() | map(), term(), String.t() | nil) :: {Member.t(), boolean()}
+  defp member(%Member{} = member, _name, _group), do: {member, true}
+  defp member(history, name, group), do: {Member.new(history, name, group), false}
 
   # Messages are routed as they would be without a history.
   @spec unwrapped(keyword()) :: keyword()
@@ -45,10 +50,18 @@ defmodule OffBroadwayRustKafka.History.Producer do
   def init(options) do
     {member, options} = Keyword.pop!(options, :history)
     tag = Member.tag(member)
-    lane = options[:broadway][:index]
+    lane = lane(options[:broadway], member)
     own = %__MODULE__{tag: tag, lane: lane, state: nil}
     write(own, :lane, lane)
     with {:producer, state} <- Producer.init(options), do: {:producer, %{own | state: state}}
+  end
+
+  # Of a member that is shared each pipeline has its own.
+  @spec lane(keyword(), Member.t()) :: term()
+  defp lane(broadway, %{name: name}) do
+    if broadway[:name] == name,
+      do: broadway[:index],
+      else: "#{inspect(broadway[:name])}, #{broadway[:index]}"
   end
 
   @impl GenStage
@@ -64,10 +77,6 @@ defmodule OffBroadwayRustKafka.History.Producer do
 
     record(Producer.handle_info(message, own.state), own)
   end
-
-  @impl GenStage
-  def handle_call(request, from, own),
-    do: record(Producer.handle_call(request, from, own.state), own)
 
   @impl Broadway.Producer
   def prepare_for_draining(own) do
