@@ -5,6 +5,8 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
 
   alias OffBroadwayRustKafka.{Acknowledger, Chunk, Message, Native}
 
+  @moduletag :capture_log
+
   defp messages(offsets, consumer) do
     Message.from_runs(
       [{"t", 0, 0, 1, for(offset <- offsets, do: {offset, nil, nil, "", []})}],
@@ -19,15 +21,19 @@ defmodule OffBroadwayRustKafka.AcknowledgerTest do
         topics: [{"t", :latest}],
         lanes: 1,
         commit_interval: 200,
+        commit_threshold: nil,
+        commit_by_hand: false,
         drain_timeout: 1_000,
         max_in_flight: 1_000,
+        max_buffered_bytes: 64_000_000,
         chunk_size: nil,
         headers: true,
-        unacked_timeout: nil
+        unacked_timeout: nil,
+        paused: {false, []}
       })
 
     :ok = Native.close(consumer, 1_000)
-    assert_receive {:off_broadway_rust_kafka, {:closed, _}}, 2_000
+    assert_receive {:off_broadway_rust_kafka, {:closed, _}}, 10_000
     consumer
   end
 

@@ -4,7 +4,9 @@ defmodule OffBroadwayRustKafka.GuidesTest do
   alias OffBroadwayRustKafka.Guide
 
   # Guides name the tests that show what they say.
-  for guide <- ["guides/guarantees.md", "guides/migration.md"] do
+  for name <- ["guarantees", "migration", "security", "setting_the_pace"] do
+    guide = "guides/#{name}.md"
+
     test "every test that #{guide} names is there" do
       links =
         ~r{\[([^\]]+)\]\(\.\./((?:test|native)/[^)]+)\)}
@@ -20,7 +22,12 @@ defmodule OffBroadwayRustKafka.GuidesTest do
   end
 
   # Others are code to copy. It is run here as it stands: their tests are tests of this suite.
-  for guide <- ["guides/testing.md"] do
+  for guide <- [
+        "guides/genstage_and_flow.md",
+        "guides/pipeline_per_partition.md",
+        "guides/setting_the_pace.md",
+        "guides/testing.md"
+      ] do
     @guide guide
     @modules Guide.run(guide)
 
@@ -45,6 +52,18 @@ defmodule OffBroadwayRustKafka.GuidesTest do
 
   test "every guide is read here" do
     assert Path.wildcard("guides/*.md") ==
-             for(name <- ["guarantees", "migration", "testing"], do: "guides/#{name}.md")
+             for(
+               name <- [
+                 "errors",
+                 "genstage_and_flow",
+                 "guarantees",
+                 "migration",
+                 "pipeline_per_partition",
+                 "security",
+                 "setting_the_pace",
+                 "testing"
+               ],
+               do: "guides/#{name}.md"
+             )
   end
 end

@@ -29,16 +29,17 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
     :ok = Native.mock_stop(gone)
     consumer = consumer(context.bootstrap)
     closed = consumer(context.bootstrap)
+    shared = consumer(context.bootstrap, 0)
     :ok = Native.close(closed, 0)
     assert_receive {:off_broadway_rust_kafka, {:closed, _}}, 10_000
 
     on_exit(fn ->
-      Native.close(consumer, 0)
+      for consumer <- [consumer, shared], do: Native.close(consumer, 0)
       Native.mock_stop(spare)
     end)
 
     pool = %{
-      consumer: [consumer, closed],
+      consumer: [consumer, closed, shared],
       cluster: [spare, gone],
       client: [context.client],
       strings: [context.bootstrap | @strings]
@@ -91,19 +92,23 @@ defmodule OffBroadwayRustKafka.NativeTermsTest do
 
   defp let_go(_result), do: :ok
 
-  @spec consumer(String.t()) :: Native.consumer()
-  defp consumer(bootstrap) do
+  @spec consumer(String.t(), non_neg_integer()) :: Native.consumer()
+  defp consumer(bootstrap, lanes \\ 2) do
     {:ok, consumer} =
       Native.start(%{
         properties: [{"bootstrap.servers", bootstrap}, {"group.id", Kafka.random_name("group")}],
         topics: [{"a", :earliest}],
-        lanes: 2,
+        lanes: lanes,
         commit_interval: 0,
+        commit_threshold: nil,
+        commit_by_hand: false,
         drain_timeout: 0,
         max_in_flight: 10,
+        max_buffered_bytes: 64_000_000,
         chunk_size: nil,
         headers: true,
-        unacked_timeout: nil
+        unacked_timeout: nil,
+        paused: {false, []}
       })
 
     consumer

@@ -24,6 +24,20 @@ defmodule OffBroadwayRustKafka.PartitionTest do
     for slot <- [0, 1, 999], do: assert(partition_by.(ours(slot)) == slot)
   end
 
+  test "the partitions of a part of a member are counted without gaps, the same each time", %{
+    table: table
+  } do
+    partition_by = Partition.partition_by_rank(table)
+    slots = [4, 0, 999]
+    ranks = for slot <- slots ++ slots, do: partition_by.(ours(slot))
+    assert ranks == [0, 1, 2, 0, 1, 2]
+
+    others = for slot <- slots, do: Task.async(fn -> partition_by.(ours(slot)) end)
+    assert Task.await_many(others) == [0, 1, 2]
+    :ets.delete(table)
+    assert is_integer(partition_by.(ours(7)))
+  end
+
   test "a chunk, and each part of one, goes where its partition's slot says", context do
     records = for offset <- 0..9, do: {offset, nil, nil, "", []}
 

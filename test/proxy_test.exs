@@ -65,8 +65,9 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     assert micros < 10_000_000
 
     Proxy.restore(proxy)
-    {micros, "hello"} = :timer.tc(fn -> exchange(socket, "hello") end)
-    assert micros < 200_000
+    # On a busy machine some take long, but not all.
+    times = for _ <- 1..20, do: elem(:timer.tc(fn -> exchange(socket, "hello") end), 0)
+    assert Enum.min(times) < 200_000
   end
 
   test "answers may be late, what they answer is not" do
@@ -74,8 +75,13 @@ defmodule OffBroadwayRustKafka.ProxyTest do
     Proxy.late_answers(proxy, @while)
     :ok = :gen_tcp.send(client, "hello")
     assert :gen_tcp.recv(server, 5, @soon) == {:ok, "hello"}
-    :ok = :gen_tcp.send(server, "hello")
-    {micros, {:ok, "hello"}} = :timer.tc(fn -> :gen_tcp.recv(client, 5, @soon) end)
+
+    {micros, {:ok, "hello"}} =
+      :timer.tc(fn ->
+        :ok = :gen_tcp.send(server, "hello")
+        :gen_tcp.recv(client, 5, @soon)
+      end)
+
     assert micros >= div(@while, 2) * 1_000
   end
 
@@ -143,10 +149,10 @@ defmodule OffBroadwayRustKafka.ProxyTest do
 
   test "what was under way when a connection became half open is gone" do
     {proxy, client, server} = connected()
-    Proxy.latency(proxy, @while)
+    Proxy.latency(proxy, 10 * @while)
     :ok = :gen_tcp.send(client, "hello")
     Proxy.half_open(proxy)
-    assert :gen_tcp.recv(server, 0, 3 * @while) == {:error, :timeout}
+    assert :gen_tcp.recv(server, 0, 12 * @while) == {:error, :timeout}
   end
 
   test "a network that forgets passes new connections only, and closes none", %{echo: echo} do

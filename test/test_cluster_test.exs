@@ -157,12 +157,12 @@ defmodule OffBroadwayRustKafka.TestClusterTest do
 
     test "that waits in vain says what there is", %{cluster: cluster} do
       TestCluster.produce(cluster, "orders", ["a", "b"])
-      await = fn -> TestCluster.await_committed(cluster, "group", "orders", timeout: 500) end
+      await = fn -> TestCluster.await_committed(cluster, "group", "orders", timeout: 2_000) end
 
       assert assert_raise(Error, await) == %Error{
                code: :timed_out,
                message:
-                 "after 500 ms group \"group\" has committed %{0 => nil}, expected %{0 => 2} or more",
+                 "after 2000 ms group \"group\" has committed %{0 => nil}, expected %{0 => 2} or more",
                retryable?: true,
                topic: "orders"
              }

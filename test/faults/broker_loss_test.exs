@@ -88,7 +88,9 @@ defmodule OffBroadwayRustKafka.Faults.BrokerLossTest do
       context.handle.(message)
     end
 
-    options = [group: group, producer: [group_protocol: :consumer, commit_interval: 0]]
+    # Enough is fetched before that there is something to commit.
+    ahead = [max_buffered_bytes: 512 * 1024 * 1024]
+    options = [group: group, producer: [group_protocol: :consumer, commit_interval: 0] ++ ahead]
 
     for _ <- 1..@late_commits do
       %{name: name} = pipeline = start(%{context | handle: slowly}, options)

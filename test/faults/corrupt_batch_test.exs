@@ -48,6 +48,22 @@ defmodule OffBroadwayRustKafka.CorruptBatchTest do
     assert committed(kafka, pipeline.group, topic, 2) == %{{topic, 0} => 5, {topic, 1} => 20}
   end
 
+  test "a partition that stopped before a corrupt batch goes on when it is sought behind it", %{
+    kafka: kafka,
+    topic: topic
+  } do
+    pipeline = TestPipeline.start(kafka, [topic])
+    assert_told(pipeline, topic)
+    await_committed(kafka, pipeline.group, %{{topic, 0} => 5, {topic, 1} => 10})
+    # Before it there is no way on.
+    assert :ok = OffBroadwayRustKafka.seek(pipeline.name, [{topic, 0, 4}])
+    assert_told(pipeline, topic)
+    assert :ok = OffBroadwayRustKafka.seek(pipeline.name, [{topic, 0, 6}])
+    await_committed(kafka, pipeline.group, %{{topic, 0} => 11, {topic, 1} => 10})
+    offsets = pipeline |> stop() |> offsets() |> Map.fetch!({topic, 0})
+    assert offsets == Enum.to_list(0..4) ++ [4] ++ Enum.to_list(6..10)
+  end
+
   test "all records before a corrupt batch are handled, however few may be in flight", %{
     kafka: kafka,
     topic: topic

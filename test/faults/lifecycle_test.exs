@@ -18,8 +18,8 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
 
   @shutdown_ms 5_000
 
-  # What a stop may take beyond what Broadway waits for its stages.
-  @beyond_ms 2_000
+  # What a stop may take beyond what Broadway waits for its stages, and two seconds more for a busy machine.
+  @beyond_ms 4_000
 
   # librdkafka ends a client's threads when they next look up.
   @settle_ms 30_000

@@ -5,9 +5,10 @@ defmodule OffBroadwayRustKafka.NetworkTest do
 
   @partitions 8
 
-  # What a stop may take: Broadway waits so long for its stages, and we take two seconds at most.
+  # What a stop may take: Broadway waits so long for its stages, and we take two seconds at most; and one
+  # for a busy machine.
   @shutdown_ms 2_000
-  @stop_ms @shutdown_ms + 2_000
+  @stop_ms @shutdown_ms + 3_000
 
   # A connection that answers nothing is noticed after `socket.timeout.ms`. It should be below
   # `session.timeout.ms`, or the coordinator's takes the partitions away first.

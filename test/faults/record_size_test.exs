@@ -98,8 +98,8 @@ defmodule OffBroadwayRustKafka.RecordSizeTest do
     before = memory()
     pipeline = TestPipeline.start(kafka, [topic], handle: slow, processors: [max_demand: 4])
     assert_receive {:held, processor, :full}, 20_000
-    # What was asked for, the queue's 4 MiB, and two fetches of 1 MiB at most.
-    assert_settled(before, 4 + 4 + 2 + 20)
+    # What was asked for, the queue's eighth of 64 MiB, and two fetches of a record.
+    assert_settled(before, 4 + 8 + 2 + 16)
     send(processor, :go)
     assert pipeline |> handled(150) |> Enum.map(& &1.data) |> Enum.uniq() == [@mib]
     await_committed(kafka, pipeline.group, each(topic, 1, 150))

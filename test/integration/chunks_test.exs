@@ -140,14 +140,15 @@ defmodule OffBroadwayRustKafka.ChunksTest do
     test = self()
 
     low_first = fn chunk ->
-      {[low], [high]} = Chunk.split(chunk, fn {offset, _, _, _, _} -> offset < 12 end)
-      Message.ack_immediately(low)
-      TestPipeline.hold(test, high.metadata)
-      high
+      # The records may come in more than one.
+      {low, high} = Chunk.split(chunk, fn {offset, _, _, _, _} -> offset < 12 end)
+      low = Enum.map(low, &Message.ack_immediately/1)
+      for %{metadata: %{offset: 12} = at} <- high, do: TestPipeline.hold(test, at)
+      hd(high ++ low)
     end
 
     pipeline = start(kafka, topic, handle: low_first)
-    assert_receive {:held, pid, %{offset: 12, last_offset: 19, count: 8}}, 15_000
+    assert_receive {:held, pid, %{offset: 12}}, 15_000
     await_committed(kafka, pipeline.group, each(topic, 1, 12))
     send(pid, :go)
     await_committed(kafka, pipeline.group, each(topic, 1, 20))
@@ -174,7 +175,7 @@ defmodule OffBroadwayRustKafka.ChunksTest do
     %{name: name} =
       pipeline =
       start(kafka, topic,
-        producer: [unacked_timeout: 300, on_unacked: :redeliver],
+        producer: [unacked_timeout: 1_500, on_unacked: :redeliver],
         batchers: [default: [batch_size: 5, batch_timeout: 20]],
         handle_batch: forget_once
       )
@@ -252,11 +253,12 @@ defmodule OffBroadwayRustKafka.ChunksTest do
     await_committed(kafka, pipeline.group, Map.put(each(topic, 4, 300), {topic, 0}, 60))
   end
 
-  # A record is in flight as soon as it has come, or its partition has as many as it may.
+  # A record is in flight as soon as it has come, or its partition has as many as it may, and is not
+  # asked for more.
   defp taken(pipeline, count) do
     slow = pipeline.name |> OffBroadwayRustKafka.progress() |> Enum.find(&(&1.partition == 0))
 
-    if slow.high_watermark == count and slow.in_flight >= min(count, 25),
+    if slow.in_flight >= min(count, 25),
       do: :ok,
       else: {:not_yet, "#{count} records were produced, and there is #{inspect(slow)}"}
   end

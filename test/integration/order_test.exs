@@ -66,7 +66,9 @@ defmodule OffBroadwayRustKafka.OrderTest do
 
     %{name: name} =
       pipeline =
-      TestPipeline.start(kafka, [topic], batchers: [default: [batch_size: 10, batch_timeout: 100]])
+      TestPipeline.start(kafka, [topic],
+        batchers: [default: [batch_size: 10, batch_timeout: 60_000]]
+      )
 
     await_committed(kafka, pipeline.group, each(topic, 4, 30))
 

@@ -61,6 +61,14 @@ defmodule OffBroadwayRustKafka.RecordsTest do
     assert second.data == bytes
   end
 
+  test "who keeps a record keeps at most 128 KiB of those that came with it", %{kafka: kafka} do
+    values = for number <- 1..300, do: :binary.copy(<<number::16>>, 5_000)
+    {_, messages} = consume(kafka, values, processors: [max_demand: 300])
+
+    assert Enum.map(messages, & &1.data) == values
+    for message <- messages, do: assert(:binary.referenced_byte_size(message.data) <= 131_072)
+  end
+
   test "the timestamp is the one the record was created with", %{kafka: kafka} do
     before = System.system_time(:millisecond)
     {_, [given, now]} = consume(kafka, [[value: "given", ts: 1_600_000_000_000], "now"])

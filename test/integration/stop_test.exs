@@ -55,7 +55,7 @@ defmodule OffBroadwayRustKafka.StopTest do
   end
 
   defp dawdle(message) do
-    pass(if(:rand.uniform(8) == 1, do: 1, else: 0))
+    pass(if(:rand.uniform(3) == 1, do: 1, else: 0))
     message
   end
 
@@ -82,7 +82,7 @@ defmodule OffBroadwayRustKafka.StopTest do
     stopping = Task.async(fn -> Broadway.stop(pipeline.name) end)
     refute Task.yield(stopping, 100)
     send(handler, :go)
-    assert Task.await(stopping) == :ok
+    assert Task.await(stopping, 15_000) == :ok
 
     handled = batched_so_far(pipeline)
     assert_exact(handled, each(topic, 1, 0), committed(kafka, pipeline.group, topic, 1))
@@ -132,7 +132,8 @@ defmodule OffBroadwayRustKafka.StopTest do
     {micros, _} =
       :timer.tc(fn -> kafka |> TestPipeline.start([topic], options) |> await_assigned(2) end)
 
-    assert micros < 5_000_000
+    # A session of a real Kafka would be thirty seconds.
+    assert micros < 12_000_000
   end
 
   # The mock brokers keep a group waiting after a leave too.
@@ -145,13 +146,13 @@ defmodule OffBroadwayRustKafka.StopTest do
     pipeline = TestPipeline.start(kafka, [topic])
     await_committed(kafka, pipeline.group, each(topic, 2, 5))
     {micros, _} = :timer.tc(fn -> stop(pipeline) end)
-    assert micros < 1_000_000
+    assert micros < 4_000_000
   end
 
   test "a pipeline that stops before it has joined its group does so at once", %{kafka: kafka} do
     topic = create_topic(kafka, 2)
     pipeline = TestPipeline.start(kafka, [topic])
     {micros, _} = :timer.tc(fn -> stop(pipeline) end)
-    assert micros < 2_000_000
+    assert micros < 5_000_000
   end
 end

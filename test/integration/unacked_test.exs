@@ -1,7 +1,7 @@
 defmodule OffBroadwayRustKafka.UnackedTest do
   use OffBroadwayRustKafka.KafkaCase, async: true
 
-  @timeout 300
+  @timeout 1_000
 
   # A batch that comes back without its odd offsets, the first time it has them.
   defp forget_once do
@@ -13,8 +13,11 @@ defmodule OffBroadwayRustKafka.UnackedTest do
   end
 
   defp forgetful(kafka, topic, options) do
+    # What is delivered again is fetched again, long before it is told of again.
+    producer = [unacked_timeout: @timeout, config: ["fetch.wait.max.ms": 50]]
+
     TestPipeline.start(kafka, [topic],
-      producer: Keyword.merge([unacked_timeout: @timeout], options),
+      producer: Keyword.merge(producer, options),
       batchers: [default: [batch_size: 10, batch_timeout: 20]],
       handle_batch: forget_once()
     )
@@ -35,7 +38,7 @@ defmodule OffBroadwayRustKafka.UnackedTest do
     assert_receive {:telemetry, ^name, :stalled, %{age_ms: later}, _}, 10_000
     assert later >= 2 * @timeout
     # By default it is told and left alone.
-    assert committed(kafka, pipeline.group, topic, 1) == each(topic, 1, 1)
+    await_committed(kafka, pipeline.group, each(topic, 1, 1))
   end
 
   test "it is logged with the pipeline's name", %{kafka: kafka} do
@@ -67,10 +70,10 @@ defmodule OffBroadwayRustKafka.UnackedTest do
 
   test "on_unacked: :stop restarts the stages from the committed offset", %{kafka: kafka} do
     topic = create_topic(kafka, 1)
-    fill(kafka, topic, 1, 10)
     %{name: name} = pipeline = forgetful(kafka, topic, on_unacked: :stop)
     supervisor = Process.whereis(:"#{name}.Broadway.Supervisor")
     monitor = pipeline |> consumer() |> Process.monitor()
+    fill(kafka, topic, 1, 10)
     assert_receive {:DOWN, ^monitor, _, _, %{code: :unacked_timeout, topic: ^topic}}, 10_000
     await_committed(kafka, pipeline.group, each(topic, 1, 10))
     assert Process.whereis(:"#{name}.Broadway.Supervisor") == supervisor
