@@ -9,6 +9,7 @@ defmodule Soak.Faults do
     Faults.Members.all() ++
       Faults.Stages.all() ++
       Faults.Handlers.all() ++
+      Faults.Operators.all() ++
       Faults.Brokers.all() ++ Faults.Network.all()
   end
 end

@@ -1,23 +1,24 @@
 defmodule Soak.Members do
   @moduledoc false
-  # The members of the group: pipelines in this VM, and on nodes of their own.
+  # The members of the group: in this VM, of any form, and pipelines on nodes of their own.
 
   alias OffBroadwayRustKafka.{History, TestNode, TestPipeline}
-  alias Soak.{Mood, Pipeline, Setting, World}
+  alias Soak.{Forms, Mood, Setting, World}
 
-  @typedoc "A pipeline of this VM has a name and a mood; a node may be stopped for a while."
+  @typedoc "A member in this VM has a form, a name and a mood; a node may be stopped for a while."
   @type member :: %{
           label: String.t(),
           kind: :vm | :node,
+          form: Forms.form(),
           instance: String.t(),
           name: atom(),
           pid: pid() | nil,
           mood: Mood.t() | nil,
+          stop: (() -> :ok) | nil,
           node: TestNode.t() | nil,
           stopped?: boolean()
         }
 
-  @stop_ms 90_000
   @insist_ms 10_000
 
   @doc "Another member, in this VM or on a node, or one that comes again; with its label."
@@ -25,37 +26,39 @@ defmodule Soak.Members do
   def join(world, kind, instance \\ nil) do
     instance = instance || "member-#{world.next}"
     options = Setting.pipeline(world.setting, world.group, instance)
-    start(world, kind, instance, [history: world.history] ++ options)
+    start(world, kind, instance, options)
   end
 
   @spec start(World.t(), :vm | :node, String.t(), keyword()) :: {World.t(), String.t()}
   defp start(world, :vm, instance, options) do
     mood = Mood.new()
-    options = [name: Module.concat(Soak, "M#{world.next}")] ++ options
+    form = Enum.random(Forms.all())
+    options = [name: name(form, world.next)] ++ options
     %{name: name} = pipeline = TestPipeline.new(options)
-
-    broadway =
-      pipeline
-      |> TestPipeline.broadway(world.proxied, [world.topic], options)
-      |> Keyword.put(:context, %{mood: mood})
-
+    {pid, stop} = Forms.start(form, world, pipeline, options, mood)
     # Its end is heard of, and is not that of the soak.
-    {:ok, pid} = Pipeline.start_link(broadway)
     Process.unlink(pid)
     Process.monitor(pid)
-    own = %{kind: :vm, instance: instance, name: name, pid: pid, mood: mood}
-    add(world, TestPipeline.label(pipeline), own)
+    own = %{kind: :vm, form: form, instance: instance, name: name, pid: pid, mood: mood}
+    add(world, TestPipeline.label(pipeline), Map.put(own, :stop, stop))
   end
 
   defp start(world, :node, instance, options) do
+    options = [history: world.history] ++ options
     node = TestNode.start(world.proxied, [world.topic], options)
     File.write!(Path.join(world.dir, "nodes"), node.pid <> "\n", [:append])
     add(world, TestNode.label(node), %{kind: :node, instance: instance, node: node})
   end
 
+  # Which form it has is seen by its label.
+  @spec name(Forms.form(), pos_integer()) :: atom()
+  defp name(form, number),
+    do: Module.concat(Soak, "#{form |> Atom.to_string() |> Macro.camelize()}#{number}")
+
   @spec add(World.t(), String.t(), map()) :: {World.t(), String.t()}
   defp add(world, label, own) do
-    unknown = %{label: label, name: nil, pid: nil, mood: nil, node: nil, stopped?: false}
+    unknown = %{label: label, form: :pipeline, name: nil, pid: nil, mood: nil}
+    unknown = Map.merge(unknown, %{stop: nil, node: nil, stopped?: false})
     members = Map.put(world.members, label, Map.merge(unknown, own))
     {%{world | members: members, next: world.next + 1}, label}
   end
@@ -69,6 +72,15 @@ defmodule Soak.Members do
         do: member
   end
 
+  @doc "One in this VM that is of such a form, if there is one."
+  @spec any(World.t(), [Forms.form()]) :: member() | nil
+  def any(world, forms \\ Forms.all()) do
+    case Enum.filter(all(world, :vm), &(&1.form in forms)) do
+      [] -> nil
+      members -> Enum.random(members)
+    end
+  end
+
   @spec update(World.t(), String.t(), map()) :: World.t()
   def update(world, label, changes),
     do: %{world | members: Map.update!(world.members, label, &Map.merge(&1, changes))}
@@ -78,10 +90,10 @@ defmodule Soak.Members do
 
   @doc "Ends a member as a user would; it is gone from here at once, and soon altogether."
   @spec leave(World.t(), member()) :: World.t()
-  def leave(world, %{kind: :vm, name: name, pid: pid} = member) do
+  def leave(world, %{kind: :vm, stop: stop, pid: pid} = member) do
     world
     |> forget(member)
-    |> World.later(fn -> stop(name, pid) end)
+    |> World.later(fn -> stop(stop, pid) end)
   end
 
   # Its port is this process's, which hears of its end.
@@ -109,10 +121,10 @@ defmodule Soak.Members do
     world
   end
 
-  @spec stop(atom(), pid()) :: :ok
-  defp stop(name, pid) do
+  @spec stop((() -> :ok), pid()) :: :ok
+  defp stop(stop, pid) do
     monitor = Process.monitor(pid)
-    :ok = Broadway.stop(name, :normal, @stop_ms)
+    :ok = stop.()
 
     receive do
       {:DOWN, ^monitor, _, _, _} -> :ok

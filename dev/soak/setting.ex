@@ -72,6 +72,10 @@ defmodule Soak.Setting do
     ]
   end
 
+  @doc "Of these those of a member that has stages, which take records one by one."
+  @spec stages(keyword()) :: keyword()
+  def stages(options), do: Keyword.delete(options[:producer], :chunk_size)
+
   @spec producer(t(), String.t()) :: keyword()
   defp producer(setting, name) do
     [

@@ -3,7 +3,7 @@ defmodule Soak.Faults.Handlers do
   # Handlers that are slow, hang, ask for nothing, or lose what they were given.
 
   alias OffBroadwayRustKafka.History
-  alias Soak.{Fault, Members, Mood, World}
+  alias Soak.{Fault, Forms, Members, Mood, World}
 
   @spec all() :: [Fault.t()]
   def all do
@@ -35,14 +35,23 @@ defmodule Soak.Faults.Handlers do
   @spec fewer(World.t()) :: Fault.result()
   defp fewer(%{setting: %{on_unacked: :redeliver, batchers: [_ | _]}} = world) do
     n = Enum.random([7, 50])
-    moody(world, "returns all but one of #{n} of a batch", &Mood.fewer(&1, n))
+    what = "returns all but one of #{n} of a batch"
+    moody(world, what, &Mood.fewer(&1, n), [:pipeline, :group])
   end
 
   defp fewer(_world), do: :none
 
-  @spec moody(World.t(), String.t(), (Mood.t() -> :ok)) :: Fault.result()
-  defp moody(world, what, fun) do
-    member = world |> Members.all(:vm) |> Enum.random()
+  @spec moody(World.t(), String.t(), (Mood.t() -> :ok), [Forms.form()]) :: Fault.result()
+  defp moody(world, what, fun, forms \\ Forms.all()) do
+    case Members.any(world, forms) do
+      nil -> :none
+      member -> moody_member(world, member, what, fun)
+    end
+  end
+
+  @spec moody_member(World.t(), Members.member(), String.t(), (Mood.t() -> :ok)) ::
+          Fault.result()
+  defp moody_member(world, member, what, fun) do
     what = "#{member.label} #{what}"
     History.fault(world.history, what)
     fun.(member.mood)
