@@ -46,9 +46,9 @@ defmodule Bench.Child do
     end
   end
 
-  # Whoever started this is gone.
+  @doc "Ends this VM when whoever started it is gone."
   @spec end_with_input() :: no_return()
-  defp end_with_input do
+  def end_with_input do
     if IO.read(:stdio, :line) in [:eof, {:error, :terminated}],
       do: System.halt(1),
       else: end_with_input()

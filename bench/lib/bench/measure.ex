@@ -64,7 +64,7 @@ defmodule Bench.Measure do
         for {kind, rounds, seconds} <- plan.checks do
           rounds(rounds, kind, Plan.subjects(plan, kind), fn subject ->
             job = job(kind, subject, plan, brokers, topic, Topics.group())
-            run(%{job | seconds: seconds, bytes: @check_shape.bytes})
+            run(%{job | records: @check_records, seconds: seconds, bytes: @check_shape.bytes})
           end)
         end
       )

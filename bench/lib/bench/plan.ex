@@ -36,16 +36,16 @@ defmodule Bench.Plan do
       form: :quick,
       seconds: 3,
       reads: [
-        {@small, 2_000_000, 3,
+        {@small, 2_000_000, 5,
          [:defaults, :headers, :tuned, :full, :pulled, :chunks, :bare_chunks]},
-        {%Shape{bytes: 1024}, 600_000, 3, [:batchers]},
-        {%Shape{bytes: 10_240}, 100_000, 3, [:batchers]},
-        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 3, [:batchers]},
-        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 3, [:batchers]}
+        {%Shape{bytes: 1024}, 600_000, 5, [:batchers]},
+        {%Shape{bytes: 10_240}, 100_000, 5, [:batchers]},
+        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 5, [:batchers]},
+        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 5, [:batchers]}
       ],
       connectors: Connector.all(),
-      latencies: [{100, 2, 4}, {0.2, 3, 3}, {0.5, 3, 3}],
-      checks: [{:calls, 3, 3}, {:schedules, 1, 4}, {:many, 1, 5}]
+      latencies: [{100, 5, 4}, {0.2, 5, 3}, {0.5, 5, 3}],
+      checks: [{:calls, 5, 3}, {:schedules, 5, 4}, {:many, 1, 5}]
     }
   end
 

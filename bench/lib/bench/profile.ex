@@ -6,13 +6,18 @@ defmodule Bench.Profile do
   alias Bench.{Child, Command, Folded, Job, Measure, Report, Shape, Topics}
   alias Bench.Connectors.{Nif, Ours}
   alias Bench.Profile.Text
+  alias OffBroadwayRustKafka.TestClient
 
   @section Path.expand("../../PROFILE.md", __DIR__)
 
-  @subjects [{Ours, :tuned, "flame.svg"}, {Nif, :pulled, "flame-nif.svg"}]
-  @shape %Shape{bytes: 100}
+  @short %Shape{bytes: 100}
+  @long %Shape{bytes: 1024}
+  # Each shape of records, how many of them, and what reads them.
+  @profiles [
+    {@short, 8_000_000, [{Ours, :tuned, "flame.svg"}, {Nif, :pulled, "flame-nif.svg"}]},
+    {@long, 2_000_000, [{Ours, :batchers, "flame-batchers.svg"}]}
+  ]
   @partitions 8
-  @records 8_000_000
   @seconds 6
   @spare_ms 90_000
 
@@ -29,42 +34,53 @@ defmodule Bench.Profile do
   @spec run(String.t(), Path.t()) :: :ok | {:error, String.t()}
   def run(brokers, folder) do
     client = Topics.client(brokers)
+    profiles = Enum.flat_map(@profiles, &profiles(&1, client, brokers, folder))
+
+    with [] <- for({:error, reason} <- profiles, do: {:error, reason}) do
+      texts = for {:ok, text} <- profiles, do: text
+      File.write!(@section, Text.head(@seconds) <> Enum.join(texts))
+    else
+      [failed | _] -> failed
+    end
+  end
+
+  @spec profiles(
+          {Shape.t(), pos_integer(), [{module(), atom(), String.t()}]},
+          TestClient.t(),
+          String.t(),
+          Path.t()
+        ) :: [{:ok, String.t()} | {:error, String.t()}]
+  defp profiles({shape, records, subjects}, client, brokers, folder) do
     topic = Topics.create(client, @partitions)
 
     try do
-      :ok = Topics.load(brokers, topic, @partitions, @shape, @records)
-      profiles = for subject <- @subjects, do: profile(subject, brokers, topic, folder)
-
-      with [] <- for({:error, reason} <- profiles, do: {:error, reason}) do
-        texts = for {:ok, text} <- profiles, do: text
-        File.write!(@section, Text.head(@shape, @seconds) <> Enum.join(texts))
-      else
-        [failed | _] -> failed
-      end
+      :ok = Topics.load(brokers, topic, @partitions, shape, records)
+      for subject <- subjects, do: profile(subject, shape, brokers, topic, folder)
     after
       Topics.delete(client, topic)
     end
   end
 
-  @spec profile({module(), atom(), String.t()}, String.t(), String.t(), Path.t()) ::
+  @spec profile({module(), atom(), String.t()}, Shape.t(), String.t(), String.t(), Path.t()) ::
           {:ok, String.t()} | {:error, String.t()}
-  defp profile({connector, id, name}, brokers, topic, folder) do
+  defp profile({connector, id, name}, shape, brokers, topic, folder) do
     variant = Enum.find(connector.variants(), &(&1.id == id))
     subject = {connector, variant}
 
-    with {:ok, figures} <- sample(subject, brokers, topic) do
+    with {:ok, figures} <- sample(subject, shape, brokers, topic) do
       stacks = Path.join(System.fetch_env!("BENCH_SCRATCH"), "stacks")
       :ok = shell("perf script -i \"$BENCH_PERF\" 2>/dev/null | inferno-collapse-perf >#{stacks}")
-      :ok = draw(stacks, Report.name(subject), Path.join(folder, name))
+      title = "#{Report.name(subject)}, reading #{Shape.title(shape)} records"
+      :ok = draw(stacks, title, Path.join(folder, name))
       forget(round(figures["pid"]))
       folded = stacks |> File.read!() |> Folded.parse()
-      {:ok, Text.section(Report.name(subject), name, folded, objects())}
+      {:ok, Text.section(title, name, folded, objects())}
     end
   end
 
   # With the names of what the VM has compiled, for perf.
-  @spec sample(Measure.subject(), String.t(), String.t()) :: Measure.result()
-  defp sample({connector, variant}, brokers, topic) do
+  @spec sample(Measure.subject(), Shape.t(), String.t(), String.t()) :: Measure.result()
+  defp sample({connector, variant}, shape, brokers, topic) do
     %Job{
       kind: :profile,
       connector: connector,
@@ -73,7 +89,7 @@ defmodule Bench.Profile do
       topic: topic,
       group: Topics.group(),
       partitions: @partitions,
-      bytes: @shape.bytes,
+      bytes: shape.bytes,
       seconds: @seconds
     }
     |> Child.command(["+JPperf true"])
@@ -81,8 +97,7 @@ defmodule Bench.Profile do
   end
 
   @spec draw(Path.t(), String.t(), Path.t()) :: :ok
-  defp draw(stacks, name, file) do
-    title = "#{name}, reading #{Shape.title(@shape)} records"
+  defp draw(stacks, title, file) do
     shell("inferno-flamegraph --title \"#{title}\" --minwidth 0.4 #{stacks} >#{file}")
   end
 

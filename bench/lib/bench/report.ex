@@ -63,7 +63,10 @@ defmodule Bench.Report do
   @spec bars(Measure.results()) :: String.t()
   defp bars(results) do
     rows = for {text, measured, met} <- Bars.all(results), do: [text, measured, met]
-    "## What we have set ourselves\n\n" <> Bench.Table.text(["", "measured", ""], rows)
+
+    "## What we have set ourselves\n\n" <>
+      Bench.Table.text(["", "measured", ""], rows) <>
+      "\n\n[Why some of it is not met](WHY.md), and where the time goes instead."
   end
 
   @spec read(Plan.t(), Measure.results(), Shape.t(), pos_integer(), [atom()]) :: String.t()

@@ -2,20 +2,20 @@ defmodule Bench.Profile.Text do
   @moduledoc false
   # PROFILE.md: what a flame graph shows, in words.
 
-  alias Bench.{Folded, Machine, Shape, Table}
+  alias Bench.{Folded, Machine, Table}
 
   @largest 3
   @listed 10
   # A stripped VM's own functions, and what nobody has a map of.
   @nameless ["[beam.smp]", "[unknown]"]
 
-  @spec head(Shape.t(), pos_integer()) :: String.t()
-  def head(shape, seconds) do
+  @spec head(pos_integer()) :: String.t()
+  def head(seconds) do
     """
     ## Where the time goes
 
     Written by `bin/bench profile` on #{Date.utc_today()}#{Machine.commit()}: perf on the VM while \
-    #{Shape.title(shape)} records are read at full speed, for #{seconds} s. Native code has no frame pointers, \
+    records are read at full speed, for #{seconds} s. Native code has no frame pointers, \
     so that a caller of it may be missing from a stack. Shares are of all samples in which a function itself \
     was at work.
     """

@@ -24,13 +24,13 @@ defmodule Bench.Runs.Calls do
     ack_ranges: "`ack_ranges`, all of #{@large} records",
     slot: "`slot`",
     check: "`check`, five properties",
-    attach: "`attach`",
     redeliver: "`redeliver`",
     close: "`close`"
   ]
 
   @besides [
     pull: "`pull`, #{@many} records (a dirty scheduler)",
+    attach: "`attach` (a dirty scheduler)",
     acknowledger: "the acknowledger, #{@large} messages: #{div(@large, @many)} calls of `ack`",
     nothing: "nothing: the clock read twice, for a second"
   ]
@@ -57,14 +57,17 @@ defmodule Bench.Runs.Calls do
     consumer = Nif.open(job)
     # Once it has its partitions.
     :ok = Native.ack(consumer, consumer |> Nif.pull_all(1) |> Nif.acks())
-    cycle(consumer, job, times, Await.now_us() + job.seconds * 1_000_000)
+    cycles = div(job.records, @rounds * (@few + @many) + 2 * @large)
+    cycle(consumer, job, times, {cycles, Await.now_us() + job.seconds * 1_000_000})
     do_nothing(times, Await.now_us() + 1_000_000)
     timed(times, :close, fn -> Native.close(consumer, @close_ms) end)
     {:ok, Enum.flat_map(times, &figures/1)}
   end
 
-  @spec cycle(Native.consumer(), Bench.Job.t(), map(), until :: integer()) :: :ok
-  defp cycle(consumer, job, times, until) do
+  # As long as there is time, and as there are records.
+  @spec cycle(Native.consumer(), Bench.Job.t(), map(), {cycles :: integer(), until :: integer()}) ::
+          :ok
+  defp cycle(consumer, job, times, {cycles, until}) do
     for n <- 1..@rounds do
       short(consumer, times)
       long(consumer, times)
@@ -76,10 +79,13 @@ defmodule Bench.Runs.Calls do
     ranges = consumer |> Nif.pull_all(@large) |> ranges()
     timed(times, :ack_ranges, fn -> Native.ack_ranges(consumer, ranges) end)
     # Nothing is in flight: neither brings anything again.
-    timed(times, :redeliver, fn -> Native.redeliver(consumer, 0) end)
+    timed(times, :redeliver, fn -> Native.redeliver(consumer, [0]) end)
     timed(times, :attach, fn -> Native.attach(consumer, 0) end)
     timed(times, :check, fn -> Native.check(@properties) end)
-    if Await.now_us() < until, do: cycle(consumer, job, times, until), else: :ok
+
+    if cycles > 1 and Await.now_us() < until,
+      do: cycle(consumer, job, times, {cycles - 1, until}),
+      else: :ok
   end
 
   @spec short(Native.consumer(), map()) :: :ok
