@@ -6,6 +6,7 @@ defmodule Bench.Plan do
   alias Bench.Connectors.{BroadwayAlone, Ours, Raw}
 
   @partitions 8
+  @rounds 5
   @variants [:defaults, :tuned, :batchers]
   @small %Shape{bytes: 100}
 
@@ -36,16 +37,16 @@ defmodule Bench.Plan do
       form: :quick,
       seconds: 3,
       reads: [
-        {@small, 2_000_000, 5,
+        {@small, 2_000_000, @rounds,
          [:defaults, :headers, :tuned, :full, :pulled, :chunks, :bare_chunks]},
-        {%Shape{bytes: 1024}, 600_000, 5, [:batchers]},
-        {%Shape{bytes: 10_240}, 100_000, 5, [:batchers]},
-        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, 5, [:batchers]},
-        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, 5, [:batchers]}
+        {%Shape{bytes: 1024}, 600_000, @rounds, [:batchers]},
+        {%Shape{bytes: 10_240}, 100_000, @rounds, [:batchers]},
+        {%Shape{bytes: 1024, codec: "lz4"}, 600_000, @rounds, [:batchers]},
+        {%Shape{bytes: 1024, codec: "zstd"}, 600_000, @rounds, [:batchers]}
       ],
       connectors: Connector.all(),
-      latencies: [{100, 5, 4}, {0.2, 5, 3}, {0.5, 5, 3}],
-      checks: [{:calls, 5, 3}, {:schedules, 5, 4}, {:many, 1, 5}]
+      latencies: [{100, @rounds, 4}, {0.2, @rounds, 3}, {0.5, @rounds, 3}],
+      checks: [{:calls, @rounds, 3}, {:schedules, @rounds, 4}, {:many, @rounds, 5}]
     }
   end
 
@@ -54,15 +55,16 @@ defmodule Bench.Plan do
       form: :full,
       seconds: 10,
       reads: [
-        {@small, 6_000_000, 5, @variants ++ [:headers, :full, :pulled, :chunks, :bare_chunks]},
-        {%Shape{bytes: 1024}, 2_000_000, 5, @variants ++ [:chunks, :bare_chunks]},
-        {%Shape{bytes: 10_240}, 200_000, 5, @variants},
-        {%Shape{bytes: 1024, codec: "lz4"}, 2_000_000, 5, @variants},
-        {%Shape{bytes: 1024, codec: "zstd"}, 2_000_000, 5, @variants}
+        {@small, 6_000_000, @rounds,
+         @variants ++ [:headers, :full, :pulled, :chunks, :bare_chunks]},
+        {%Shape{bytes: 1024}, 2_000_000, @rounds, @variants ++ [:chunks, :bare_chunks]},
+        {%Shape{bytes: 10_240}, 200_000, @rounds, @variants},
+        {%Shape{bytes: 1024, codec: "lz4"}, 2_000_000, @rounds, @variants},
+        {%Shape{bytes: 1024, codec: "zstd"}, 2_000_000, @rounds, @variants}
       ],
       connectors: Connector.all(),
-      latencies: [{100, 5, 20}, {0.2, 5, 10}, {0.5, 5, 10}],
-      checks: [{:calls, 5, 10}, {:schedules, 3, 10}, {:many, 3, 15}]
+      latencies: [{100, @rounds, 20}, {0.2, @rounds, 10}, {0.5, @rounds, 10}],
+      checks: [{:calls, @rounds, 10}, {:schedules, @rounds, 10}, {:many, @rounds, 15}]
     }
   end
 

@@ -5,6 +5,7 @@ defmodule Bench.Scale do
   alias Bench.{Command, Figures, Raw, Topics}
   alias Bench.Scale.{Child, Plan, Report, Way}
 
+  @rounds 5
   @spare_ms 90_000
   @load_ms 900_000
 
@@ -21,32 +22,33 @@ defmodule Bench.Scale do
     System.halt(if Enum.any?(results, &match?({_, _, [_ | _]}, &1)), do: 1, else: 0)
   end
 
-  @doc "Measures each way in turn, as often as it wants; the median of each figure."
+  @doc "Measures each way in turn, round by round; the median of each figure."
   @spec measure([Way.t()], String.t()) :: [result()]
   def measure(ways, brokers) do
     client = Topics.client(brokers)
 
-    for [wanted | _] = ways <- Enum.chunk_by(ways, &Way.topics/1),
-        result <- on_topics(client, brokers, wanted, ways),
+    # What is compared is of one size; the topics of all sizes at once would take much room.
+    for ways <- Enum.chunk_by(ways, & &1.bytes),
+        result <- on_topics(client, brokers, ways),
         do: result
   end
 
-  @spec on_topics(reference(), String.t(), Way.t(), [Way.t()]) :: [result()]
-  defp on_topics(client, brokers, wanted, ways) do
-    per_topic = div(wanted.partitions, wanted.topics)
-    topics = for _ <- 1..wanted.topics, do: Topics.create(client, per_topic)
-    {:ok, id} = System.trap_signal(:sigterm, fn -> delete(client, topics) end)
+  @spec on_topics(reference(), String.t(), [Way.t()]) :: [result()]
+  defp on_topics(client, brokers, ways) do
+    wanted =
+      for {topics, ways} <- Enum.group_by(ways, &Way.topics/1),
+          do: {topics, create(client, topics), ways}
+
+    all = Enum.flat_map(wanted, &elem(&1, 1))
+    {:ok, id} = System.trap_signal(:sigterm, fn -> delete(client, all) end)
 
     try do
-      records = ways |> Enum.map(& &1.records) |> Enum.max()
-
-      for topic <- topics,
-          do: load(brokers, topic, per_topic, wanted.bytes, div(records, wanted.topics))
+      for {_, topics, ways} <- wanted, do: fill(brokers, topics, ways)
+      topics = for {key, topics, _} <- wanted, into: %{}, do: {key, topics}
 
       runs =
-        for round <- 1..(ways |> Enum.map(& &1.rounds) |> Enum.max()),
-            way <- ways,
-            round <= way.rounds do
+        for _round <- 1..@rounds, way <- ways do
+          topics = Map.fetch!(topics, Way.topics(way))
           result = run(%{way: way, brokers: brokers, topics: topics, group: Topics.group()})
           IO.puts(:stderr, "bin/bench: #{way.title}: #{told(result)}")
           {way, result}
@@ -55,8 +57,24 @@ defmodule Bench.Scale do
       for way <- ways, do: sum_up(way, for({^way, result} <- runs, do: result))
     after
       System.untrap_signal(:sigterm, id)
-      delete(client, topics)
+      delete(client, all)
     end
+  end
+
+  @spec create(reference(), Way.topics()) :: [String.t()]
+  defp create(client, {topics, partitions, _bytes}),
+    do: for(_ <- 1..topics, do: Topics.create(client, div(partitions, topics)))
+
+  # With as many records as the greediest of these ways reads.
+  @spec fill(String.t(), [String.t()], [Way.t()]) :: :ok
+  defp fill(brokers, topics, [%{partitions: partitions, bytes: bytes} | _] = ways) do
+    records = ways |> Enum.map(& &1.records) |> Enum.max()
+    count = length(topics)
+
+    for topic <- topics,
+        do: load(brokers, topic, div(partitions, count), bytes, div(records, count))
+
+    :ok
   end
 
   @spec run(Child.job()) :: {:ok, Figures.t()} | {:error, String.t()}

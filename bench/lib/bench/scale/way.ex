@@ -13,7 +13,6 @@ defmodule Bench.Scale.Way do
                 bytes: 100,
                 records: 0,
                 seconds: 10,
-                rounds: 3,
                 processors: 4,
                 max_demand: 100,
                 producer: []
@@ -28,14 +27,16 @@ defmodule Bench.Scale.Way do
           bytes: pos_integer(),
           records: non_neg_integer(),
           seconds: pos_integer(),
-          rounds: pos_integer(),
           processors: pos_integer(),
           max_demand: pos_integer(),
           producer: keyword()
         }
 
-  @doc "Those that read the same topics."
-  @spec topics(t()) ::
+  @typedoc "What topics it reads; `partitions` are those of all."
+  @type topics ::
           {topics :: pos_integer(), partitions :: pos_integer(), bytes :: pos_integer()}
+
+  @doc "Those that read the same topics."
+  @spec topics(t()) :: topics()
   def topics(way), do: {way.topics, way.partitions, way.bytes}
 end
