@@ -13,8 +13,7 @@ defmodule OffBroadwayRustKafka.BufferTest do
   @total_kb @partitions * @records * @record_kb
 
   @buffer_kb 4_096
-  # What may be fetched and not delivered, and for each partition at its cap two parts of an answer.
-  # No part is smaller than a record.
+  # What may be fetched and not delivered, and two records of each partition at its cap.
   @bound_kb @buffer_kb + 2 * @partitions * @record_kb
   # Of the VM's own: what a record of each partition takes on its way, and code that is loaded late.
   @vm_kb 20_480

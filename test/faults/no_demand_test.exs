@@ -25,8 +25,8 @@ defmodule OffBroadwayRustKafka.NoDemandTest do
 
   @buffer_kb 16_384
 
-  # What may be fetched and not delivered, and for partitions at their cap two parts of an answer.
-  @bound_kb @buffer_kb + 2 * @partitions * div(@buffer_kb, 512)
+  # What may be fetched and not delivered, and two records of each partition at its cap.
+  @bound_kb @buffer_kb + 2 * @partitions * @record_kb
 
   # Of the VM's own: what a few records on their way take, and code that is loaded late.
   @vm_kb 16_384

@@ -59,7 +59,7 @@ impl Config {
         } else {
             CLASSIC_DEFAULTS
         };
-        let limits = Limits::new(self.max_buffered_bytes, self.lanes.max(1)).properties();
+        let limits = Limits::new(self.max_buffered_bytes, self.lanes).properties();
         let limits = limits.iter().map(|(name, value)| (*name, value.as_str()));
         let authorities = looked_for(cfg!(feature = "vendored"), |name| {
             env::var_os(name).is_some()

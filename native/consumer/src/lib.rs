@@ -23,6 +23,7 @@ mod conf;
 mod config;
 mod connections;
 mod consumer;
+mod copied;
 mod credentials;
 mod describe;
 mod due;

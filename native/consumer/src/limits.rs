@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What a queued record takes besides its key and value.
 pub(crate) const RECORD: usize = 400;
 
-// librdkafka takes no fetch.max.bytes below its message.max.bytes.
-const LEAST_FETCH: usize = 1_000_000;
+// librdkafka takes no fetch.max.bytes below its message.max.bytes, and a broker gives nothing of a partition whose
+// next batch is larger than its part, but for the first one: producers' batches have up to a megabyte.
+const LEAST_FETCH: usize = 1 << 20;
 const LEAST_KBYTES: usize = 1;
 
 /// The shares of `max_buffered_bytes`.
@@ -25,13 +26,17 @@ pub(crate) struct Limits {
 const ALONE: u128 = 4;
 
 impl Limits {
-    /// Of so many queues; lanes that are claimed share one.
-    pub(crate) fn new(max_buffered_bytes: u64, queues: usize) -> Limits {
+    /// For so many lanes, each with a queue, or with 0 for claimed ones, which share a queue.
+    pub(crate) fn new(max_buffered_bytes: u64, lanes: usize) -> Limits {
         let all = usize::try_from(max_buffered_bytes).unwrap_or(usize::MAX);
         Limits {
-            lane: all / 8 / queues.max(1),
+            lane: all / 8 / lanes.max(1),
             fetch: (all / 16).max(LEAST_FETCH),
-            part: (all / 512).max(1),
+            part: match lanes {
+                // What one reads for the others is parked, and fetched again where it does not fit.
+                0 => all / 512,
+                _ => (all / 64).max(LEAST_FETCH.min(all / 8)).max(1),
+            },
             may_park: all / 2,
             parked: AtomicUsize::new(0),
         }
@@ -104,12 +109,13 @@ mod tests {
 
     #[test]
     fn queues_and_parked_records_stay_within_what_is_given_to_them_all() {
-        for (lanes, partitions) in [(1, 1), (1, 1000), (4, 8), (20, 1000)] {
+        for (lanes, partitions) in [(0, 1000), (1, 1), (1, 1000), (4, 8), (20, 1000)] {
             let limits = Limits::new(64 * MIB, lanes);
             for _ in 0..partitions {
                 limits.count(0, limits.share());
             }
-            let queues = lanes * of(&set(64 * MIB, lanes), "queued.max.messages.kbytes") * 1000;
+            let queues =
+                lanes.max(1) * of(&set(64 * MIB, lanes), "queued.max.messages.kbytes") * 1000;
             assert!(queues + limits.parked() <= 64 * MIB as usize);
         }
     }
@@ -130,9 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_a_megabyte_fits_into_a_part_of_an_answer_unless_very_little_may_be_buffered() {
+        for bytes in [8 * MIB, 64 * MIB] {
+            assert!(of(&set(bytes, 1), "fetch.message.max.bytes") >= 1_000_000);
+        }
+    }
+
+    #[test]
     fn librdkafka_takes_what_follows_from_the_least_and_the_most() {
-        for bytes in [1, MIB, u64::MAX] {
-            let set = set(bytes, 4);
+        for (bytes, lanes) in [(1, 4), (MIB, 0), (MIB, 4), (u64::MAX, 4)] {
+            let set = set(bytes, lanes);
             assert!((1..=2_097_151).contains(&of(&set, "queued.max.messages.kbytes")));
             assert!((1..=10_000_000).contains(&of(&set, "queued.min.messages")));
             assert!((1_000_000..=2_147_483_135).contains(&of(&set, "fetch.max.bytes")));

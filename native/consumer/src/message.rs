@@ -1,4 +1,4 @@
-//! A record as librdkafka holds it.
+//! A record, as librdkafka holds it or apart from what it came with.
 
 use std::ffi::{c_void, CStr};
 use std::ptr::{self, NonNull};
@@ -8,9 +8,16 @@ use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::code::Code;
+use crate::copied::Copied;
 
-/// Owns one message of librdkafka.
-pub struct Message(NonNull<rd::rd_kafka_message_t>);
+/// A record: one message of librdkafka's, or a copy of it.
+pub struct Message(Body);
+
+enum Body {
+    /// Ours to destroy. Of an uncompressed record it keeps the whole answer that it came in.
+    Fetched(NonNull<rd::rd_kafka_message_t>),
+    Copied(Box<Copied>),
+}
 
 // SAFETY: a message is an owned allocation without ties to the thread that fetched it. It is not
 // Sync: reading headers parses them in place.
@@ -22,23 +29,37 @@ impl Message {
     /// # Safety
     /// The pointer must be null or a message that nobody else will destroy.
     pub(crate) unsafe fn from_raw(raw: *mut rd::rd_kafka_message_t) -> Option<Message> {
-        NonNull::new(raw).map(Message)
+        NonNull::new(raw).map(|raw| Message(Body::Fetched(raw)))
     }
 
-    fn raw(&self) -> &rd::rd_kafka_message_t {
-        // SAFETY: the pointer is a live message for as long as self is.
-        unsafe { self.0.as_ref() }
+    /// The same, without the answer that it came in. What stands for a fault stays as it is.
+    pub(crate) fn apart(self) -> Message {
+        if self.error().is_some() || matches!(self.0, Body::Copied(_)) {
+            return self;
+        }
+        Message(Body::Copied(Box::new(Copied::of(&self))))
+    }
+
+    fn body(&self) -> Result<&rd::rd_kafka_message_t, &Copied> {
+        match &self.0 {
+            // SAFETY: the pointer is a live message for as long as self is.
+            Body::Fetched(raw) => Ok(unsafe { raw.as_ref() }),
+            Body::Copied(copied) => Err(copied),
+        }
     }
 
     /// The error, when this stands for a fault of its partition and not for a record.
     pub(crate) fn error(&self) -> Option<Code> {
-        Code::of(self.raw().err)
+        self.body().ok().and_then(|raw| Code::of(raw.err))
     }
 
     /// The sentence that goes with [`Message::error`].
     pub(crate) fn error_text(&self) -> String {
+        let Body::Fetched(raw) = &self.0 else {
+            return String::new();
+        };
         // SAFETY: the message is live; the answer is null or a NUL-terminated string it owns.
-        let text = unsafe { rd::rd_kafka_message_errstr(self.0.as_ptr()) };
+        let text = unsafe { rd::rd_kafka_message_errstr(raw.as_ptr()) };
         if text.is_null() {
             return String::new();
         }
@@ -48,14 +69,19 @@ impl Message {
             .into_owned()
     }
 
-    /// What tells partitions apart while the messages live: librdkafka's topic handle and number.
+    /// What tells partitions apart while the messages live, as they were fetched: librdkafka's topic
+    /// handle and number.
     pub(crate) fn partition_key(&self) -> (usize, i32) {
-        (self.raw().rkt as usize, self.raw().partition)
+        let handle = self.body().map_or(0, |raw| raw.rkt as usize);
+        (handle, self.partition())
     }
 
     /// The topic.
     pub fn topic(&self) -> &str {
-        let rkt = self.raw().rkt;
+        let rkt = match self.body() {
+            Ok(raw) => raw.rkt,
+            Err(copied) => return copied.topic(),
+        };
         if rkt.is_null() {
             return "";
         }
@@ -68,31 +94,43 @@ impl Message {
 
     /// The partition.
     pub fn partition(&self) -> i32 {
-        self.raw().partition
+        self.body()
+            .map_or_else(|copied| copied.partition, |raw| raw.partition)
     }
 
     /// The offset.
     pub fn offset(&self) -> i64 {
-        self.raw().offset
+        self.body()
+            .map_or_else(|copied| copied.offset, |raw| raw.offset)
     }
 
     /// The key; `None` where the record has none, which is not an empty one.
     pub fn key(&self) -> Option<&[u8]> {
-        // SAFETY: librdkafka's key pointer is null or points at key_len bytes owned by the message.
-        unsafe { bytes(self.raw().key, self.raw().key_len) }
+        match self.body() {
+            // SAFETY: librdkafka's key pointer is null or points at key_len bytes owned by the message.
+            Ok(raw) => unsafe { bytes(raw.key, raw.key_len) },
+            Err(copied) => copied.key(),
+        }
     }
 
     /// The value; `None` for a tombstone, which is not an empty value.
     pub fn value(&self) -> Option<&[u8]> {
-        // SAFETY: librdkafka's payload pointer is null or points at len bytes owned by the message.
-        unsafe { bytes(self.raw().payload, self.raw().len) }
+        match self.body() {
+            // SAFETY: librdkafka's payload pointer is null or points at len bytes owned by the message.
+            Ok(raw) => unsafe { bytes(raw.payload, raw.len) },
+            Err(copied) => copied.value(),
+        }
     }
 
     /// Milliseconds since the epoch, of creation or of append as the topic is configured.
     pub fn timestamp(&self) -> Option<i64> {
+        let raw = match &self.0 {
+            Body::Fetched(raw) => raw.as_ptr(),
+            Body::Copied(copied) => return copied.timestamp,
+        };
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is live and `kind` is writable.
-        let millis = unsafe { rd::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) };
+        let millis = unsafe { rd::rd_kafka_message_timestamp(raw, &mut kind) };
         (millis >= 0).then_some(millis)
     }
 
@@ -101,28 +139,30 @@ impl Message {
     /// librdkafka allocates each of them. Headers that are dropped before the next message's are asked
     /// for leave it their memory, which costs a fraction of new memory: so they are not the message's.
     pub fn headers(&self) -> Headers {
+        let raw = match &self.0 {
+            Body::Fetched(raw) => raw.as_ptr(),
+            Body::Copied(copied) => return copied.headers.clone(),
+        };
         let mut headers = ptr::null_mut();
         // SAFETY: the message is live, and no other thread has it; what it answers is ours.
-        let err = unsafe { rd::rd_kafka_message_detach_headers(self.0.as_ptr(), &mut headers) };
+        let err = unsafe { rd::rd_kafka_message_detach_headers(raw, &mut headers) };
         let found = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
         Headers(NonNull::new(headers).filter(|_| found))
     }
 
-    /// Where in memory the value is.
-    pub(crate) fn address(&self) -> usize {
-        self.raw().payload as usize
-    }
-
     /// Bytes of key and value.
     pub fn size(&self) -> usize {
-        self.raw().len + self.raw().key_len
+        self.body()
+            .map_or_else(Copied::size, |raw| raw.len + raw.key_len)
     }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        // SAFETY: the message is ours and nobody refers to it any more.
-        unsafe { rd::rd_kafka_message_destroy(self.0.as_ptr()) }
+        if let Body::Fetched(raw) = &self.0 {
+            // SAFETY: the message is ours and nobody refers to it any more.
+            unsafe { rd::rd_kafka_message_destroy(raw.as_ptr()) }
+        }
     }
 }
 
@@ -156,6 +196,14 @@ impl Headers {
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         // SAFETY: the value is null or `size` bytes that live as long as the list.
         Some((name, unsafe { bytes(value, size) }))
+    }
+}
+
+impl Clone for Headers {
+    fn clone(&self) -> Headers {
+        // SAFETY: the list is ours and live; what it answers is ours as well.
+        let copy = |list: NonNull<_>| unsafe { rd::rd_kafka_headers_copy(list.as_ptr()) };
+        Headers(self.0.and_then(|list| NonNull::new(copy(list))))
     }
 }
 

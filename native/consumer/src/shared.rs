@@ -66,7 +66,7 @@ impl Shared {
             claims.put(Claim::All, 0..config.lanes);
         }
         Shared {
-            limits: Limits::new(config.max_buffered_bytes, pools.len()),
+            limits: Limits::new(config.max_buffered_bytes, config.lanes),
             lanes,
             pools,
             claims: Mutex::new(claims),

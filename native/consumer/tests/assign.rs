@@ -2,7 +2,7 @@
 
 mod support;
 
-use consumer::{ResetPolicy, Topic};
+use consumer::{Config, Delivered, ResetPolicy, Topic};
 use support::{offsets, record, Got, Lab, SOON};
 use testing::Record;
 
@@ -121,10 +121,23 @@ fn records_arrive_in_order_on_every_partition() {
 
 #[test]
 fn key_value_timestamp_and_headers_are_exactly_what_was_produced() {
+    exactly_what_was_produced(|_| {});
+}
+
+#[test]
+fn they_are_also_where_records_had_to_wait_for_acks_of_others() {
+    exactly_what_was_produced(|config| config.max_in_flight = 1);
+}
+
+fn exactly_what_was_produced(change: impl FnOnce(&mut Config)) {
     let lab = Lab::new(1);
     let sent = [
         Record {
             timestamp: Some(1_700_000_000_123),
+            ..record(Some(b"k"), Some(b"v"))
+        },
+        Record {
+            timestamp: Some(1_700_000_000_124),
             headers: vec![
                 ("trace", Some(b"1".as_slice())),
                 ("empty", Some(b"".as_slice())),
@@ -136,12 +149,17 @@ fn key_value_timestamp_and_headers_are_exactly_what_was_produced() {
         record(Some(b""), Some(b"")),
         record(None, None),
         record(Some(b"\0\xff"), Some(b"\xfe\0")),
+        record(None, Some(b"v")),
+        record(Some(b"k"), None),
     ];
     lab.produce(&sent);
-    let member = lab.member();
-    let mut records = Vec::new();
+    let member = lab.member_with(change);
+    let mut records: Vec<Delivered> = Vec::new();
     while records.len() < sent.len() {
         let pulled = member.consumer().pull(0, 100, || true).unwrap();
+        for delivered in &pulled.records {
+            member.ack(&[Got::new(0, delivered)]);
+        }
         records.extend(pulled.records);
         if !pulled.more && records.len() < sent.len() {
             member.wakes.recv_timeout(SOON).unwrap();
@@ -152,6 +170,8 @@ fn key_value_timestamp_and_headers_are_exactly_what_was_produced() {
         assert_eq!((message.key(), message.value()), (sent.key, sent.value));
         assert_eq!(message.topic(), lab.topic);
         assert_eq!((message.partition(), message.offset()), (0, index as i64));
+        let size = sent.key.map_or(0, <[u8]>::len) + sent.value.map_or(0, <[u8]>::len);
+        assert_eq!(message.size(), size);
         let taken = message.headers();
         let headers: Vec<_> = (0..taken.len()).filter_map(|at| taken.get(at)).collect();
         let expected: Vec<_> = sent
