@@ -145,7 +145,8 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     statistics(name)
     assert [%{topic: ^topic, rxmsgs: fetched}] = statistics(name).partitions
     IO.puts("  #{fetched} records of #{@slow} were fetched")
-    assert fetched in @slow..div(@slow * 23, 20)
+    # Each time it has its share, up to a 64th of the buffer is on its way.
+    assert fetched in @slow..div(@slow * 5, 4)
     stop(pipeline)
     Checker.assert_sound_at_end!(history, kafka, pipeline.group, {topic, 1}, order: true)
   end

@@ -113,7 +113,7 @@ defmodule OffBroadwayRustKafka.Options.Schema do
       How many bytes may be fetched and not delivered, over all partitions: keys and values, and 400
       bytes for each record. Half is for partitions at their `:max_in_flight`, of which nothing more
       is fetched once they have their share; an eighth waits in the producers' queues; the rest is
-      what fetches bring, a sixteenth each (but 1 MiB at least), one at a time from each broker. Three
+      what fetches bring, a sixteenth each (but 1 MB at least), one at a time from each broker. Three
       things do not count: what a compressed fetch is larger once it is unpacked; that a partition
       at its limit keeps up to two records; and that the queue of each producer may get a fetch of
       each broker, when it has room. Measured with the default of 64 MiB and 1000 full partitions:
@@ -121,11 +121,11 @@ defmodule OffBroadwayRustKafka.Options.Schema do
       all 1000 are at their limit at once by 70 MiB (records of 10 KiB) or 240 MiB (of 100 KiB, one of
       each in flight). More helps where brokers are far away.
 
-      Of one partition a fetch brings a 64th (`fetch.message.max.bytes` in `:config`), but 1
-      MiB, or an eighth if that is less, so that the batches of producers fit: brokers give
-      larger ones one at a time. Groups that start a pipeline or a stage for each partition, and
-      members that are shared, fetch a 512th: where producers' batches are larger than these 128
-      KiB, give them more.
+      Of one partition a fetch brings a 64th (`fetch.message.max.bytes` in `:config`), which is
+      1 MiB by default, so that the batches of producers fit: brokers give larger ones one at a
+      time. Groups that start a pipeline or a stage for each partition, and members that are
+      shared, fetch a 512th: where producers' batches are larger than these 128 KiB, give them
+      more.
       """
     ],
     message_format: [

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What a queued record takes besides its key and value.
 pub(crate) const RECORD: usize = 400;
 
-// librdkafka takes no fetch.max.bytes below its message.max.bytes, and a broker gives nothing of a partition whose
-// next batch is larger than its part, but for the first one: producers' batches have up to a megabyte.
-const LEAST_FETCH: usize = 1 << 20;
+// librdkafka takes no fetch.max.bytes below its message.max.bytes.
+const LEAST_FETCH: usize = 1_000_000;
 const LEAST_KBYTES: usize = 1;
 
 /// The shares of `max_buffered_bytes`.
@@ -32,10 +31,12 @@ impl Limits {
         Limits {
             lane: all / 8 / lanes.max(1),
             fetch: (all / 16).max(LEAST_FETCH),
+            // A broker gives nothing of a partition whose next batch is larger than this, but for the first
+            // one. What is on its way when a partition has its share is fetched again.
             part: match lanes {
-                // What one reads for the others is parked, and fetched again where it does not fit.
+                // What one reads for the others is parked.
                 0 => all / 512,
-                _ => (all / 64).max(LEAST_FETCH.min(all / 8)).max(1),
+                _ => (all / 64).max(1),
             },
             may_park: all / 2,
             parked: AtomicUsize::new(0),
@@ -136,10 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_a_megabyte_fits_into_a_part_of_an_answer_unless_very_little_may_be_buffered() {
-        for bytes in [8 * MIB, 64 * MIB] {
-            assert!(of(&set(bytes, 1), "fetch.message.max.bytes") >= 1_000_000);
-        }
+    fn by_default_a_batch_of_a_mebibyte_fits_into_a_part_of_an_answer() {
+        let all = set(64 * MIB, 1);
+        assert_eq!(of(&all, "fetch.message.max.bytes"), MIB as usize);
     }
 
     #[test]
