@@ -97,13 +97,21 @@ defmodule OffBroadwayRustKafka.Resources do
 
   @doc """
   How much a series grows from one of its values to the next: the median of the slopes between all
-  pairs of them, which neither noise nor a single step moves.
+  pairs of them, which noise does not move. Its largest step does not count: memory that the VM or the
+  C library takes once, and keeps.
   """
   @spec growth([number(), ...]) :: float()
   def growth(series) do
-    indexed = Enum.with_index(series)
+    indexed = series |> without_largest_step() |> Enum.with_index()
     slopes = for {a, i} <- indexed, {b, j} <- indexed, j > i, do: (b - a) / (j - i)
     slopes |> Enum.sort() |> Enum.at(div(length(slopes), 2)) |> Kernel.*(1.0)
+  end
+
+  @spec without_largest_step([number(), ...]) :: [number()]
+  defp without_largest_step([first | rest] = series) do
+    steps = Enum.zip_with(rest, series, &(&1 - &2))
+    {before, [largest | later]} = Enum.split_while(steps, &(&1 < Enum.max(steps)))
+    Enum.scan([first | before] ++ [min(largest, 0) | later], &+/2)
   end
 
   @spec more(t(), t()) :: [{atom(), non_neg_integer(), non_neg_integer()}]
