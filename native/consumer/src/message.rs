@@ -150,6 +150,11 @@ impl Message {
         Headers(NonNull::new(headers).filter(|_| found))
     }
 
+    /// Where in librdkafka's memory the value is.
+    pub(crate) fn address(&self) -> Option<usize> {
+        self.body().ok().map(|raw| raw.payload as usize)
+    }
+
     /// Bytes of key and value.
     pub fn size(&self) -> usize {
         self.body()

@@ -11,6 +11,8 @@ use crate::message::Message;
 pub(crate) struct Parked {
     records: VecDeque<Message>,
     bytes: usize,
+    /// Stretches of memory that the records are in, about, of those that were not copied.
+    pieces: usize,
     fetching: Fetching,
 }
 
@@ -24,6 +26,13 @@ enum Fetching {
     /// To be resumed by the service thread.
     Drained,
 }
+
+// An uncompressed record keeps the whole answer that it came in. Those of a partition that gets few
+// at a time would keep many.
+const PIECES: usize = 16;
+
+// No answer is longer, and few are as long.
+const PIECE: usize = 1 << 20;
 
 // What is left of a share when fetching goes on, so that more comes before it is gone.
 const REST: usize = 4;
@@ -43,10 +52,13 @@ impl Parked {
 
     /// Whether the partition has to be paused: it is said once.
     pub(crate) fn push(&mut self, message: Message, share: usize) -> bool {
+        let last = self.records.back().and_then(Message::address);
+        let begins = |at: usize| last.is_none_or(|last| at.abs_diff(last) > PIECE);
+        self.pieces += usize::from(message.address().is_some_and(begins));
         self.bytes += size(&message);
-        // It may be long until it is taken, and would keep more than its own bytes.
-        self.records.push_back(message.apart());
-        let full = self.bytes >= share && self.fetching == Fetching::On;
+        self.records.push_back(message);
+        let much = self.bytes >= share || self.pieces > PIECES;
+        let full = much && self.fetching == Fetching::On;
         if full {
             self.fetching = Fetching::Full;
         }
@@ -56,6 +68,9 @@ impl Parked {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.records.pop_front()?;
         self.bytes -= size(&message);
+        if self.is_empty() {
+            self.pieces = 0;
+        }
         Some(message)
     }
 

@@ -170,7 +170,8 @@ impl State {
         // An error too: it must not go before the records that were parked before it.
         if self.capped || self.on_hold || self.at_cap(begins, caps) {
             self.capped = true;
-            return if self.parked.push(message, share) {
+            // It may be long until it is taken, and would keep more than its own bytes.
+            return if self.parked.push(message.apart(), share) {
                 Offered::Filled
             } else {
                 Offered::Kept

@@ -2,7 +2,7 @@
 
 mod support;
 
-use consumer::{Config, Delivered, ResetPolicy, Topic};
+use consumer::{Delivered, ResetPolicy, Topic};
 use support::{offsets, record, Got, Lab, SOON};
 use testing::Record;
 
@@ -120,17 +120,7 @@ fn records_arrive_in_order_on_every_partition() {
 }
 
 #[test]
-fn key_value_timestamp_and_headers_are_exactly_what_was_produced() {
-    exactly_what_was_produced(|_| {});
-}
-
-#[test]
-fn they_are_also_where_records_had_to_wait_for_acks_of_others() {
-    exactly_what_was_produced(|config| config.max_in_flight = 1);
-}
-
-fn exactly_what_was_produced(change: impl FnOnce(&mut Config)) {
-    let lab = Lab::new(1);
+fn key_value_timestamp_and_headers_are_what_was_produced_also_where_records_had_to_wait() {
     let sent = [
         Record {
             timestamp: Some(1_700_000_000_123),
@@ -152,37 +142,40 @@ fn exactly_what_was_produced(change: impl FnOnce(&mut Config)) {
         record(None, Some(b"v")),
         record(Some(b"k"), None),
     ];
-    lab.produce(&sent);
-    let member = lab.member_with(change);
-    let mut records: Vec<Delivered> = Vec::new();
-    while records.len() < sent.len() {
-        let pulled = member.consumer().pull(0, 100, || true).unwrap();
-        for delivered in &pulled.records {
-            member.ack(&[Got::new(0, delivered)]);
+    for max_in_flight in [100, 1] {
+        let lab = Lab::new(1);
+        lab.produce(&sent);
+        let member = lab.member_with(|config| config.max_in_flight = max_in_flight);
+        let mut records: Vec<Delivered> = Vec::new();
+        while records.len() < sent.len() {
+            let pulled = member.consumer().pull(0, 100, || true).unwrap();
+            for delivered in &pulled.records {
+                member.ack(&[Got::new(0, delivered)]);
+            }
+            records.extend(pulled.records);
+            if !pulled.more && records.len() < sent.len() {
+                member.wakes.recv_timeout(SOON).unwrap();
+            }
         }
-        records.extend(pulled.records);
-        if !pulled.more && records.len() < sent.len() {
-            member.wakes.recv_timeout(SOON).unwrap();
-        }
-    }
-    for (index, (sent, got)) in sent.iter().zip(&records).enumerate() {
-        let message = &got.message;
-        assert_eq!((message.key(), message.value()), (sent.key, sent.value));
-        assert_eq!(message.topic(), lab.topic);
-        assert_eq!((message.partition(), message.offset()), (0, index as i64));
-        let size = sent.key.map_or(0, <[u8]>::len) + sent.value.map_or(0, <[u8]>::len);
-        assert_eq!(message.size(), size);
-        let taken = message.headers();
-        let headers: Vec<_> = (0..taken.len()).filter_map(|at| taken.get(at)).collect();
-        let expected: Vec<_> = sent
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_bytes(), *value))
-            .collect();
-        assert_eq!(headers, expected);
-        match sent.timestamp {
-            Some(millis) => assert_eq!(message.timestamp(), Some(millis)),
-            None => assert!(message.timestamp().unwrap() > 1_700_000_000_123),
+        for (index, (sent, got)) in sent.iter().zip(&records).enumerate() {
+            let message = &got.message;
+            assert_eq!((message.key(), message.value()), (sent.key, sent.value));
+            assert_eq!(message.topic(), lab.topic);
+            assert_eq!((message.partition(), message.offset()), (0, index as i64));
+            let size = sent.key.map_or(0, <[u8]>::len) + sent.value.map_or(0, <[u8]>::len);
+            assert_eq!(message.size(), size);
+            let taken = message.headers();
+            let headers: Vec<_> = (0..taken.len()).filter_map(|at| taken.get(at)).collect();
+            let expected: Vec<_> = sent
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), *value))
+                .collect();
+            assert_eq!(headers, expected);
+            match sent.timestamp {
+                Some(millis) => assert_eq!(message.timestamp(), Some(millis)),
+                None => assert!(message.timestamp().unwrap() > 1_700_000_000_123),
+            }
         }
     }
 }
