@@ -5,7 +5,6 @@ defmodule Bench.Scale do
   alias Bench.{Command, Figures, Raw, Topics}
   alias Bench.Scale.{Child, Plan, Report, Way}
 
-  @rounds 5
   @spare_ms 90_000
   @load_ms 900_000
 
@@ -22,7 +21,7 @@ defmodule Bench.Scale do
     System.halt(if Enum.any?(results, &match?({_, _, [_ | _]}, &1)), do: 1, else: 0)
   end
 
-  @doc "Measures each way in turn, round by round; the median of each figure."
+  @doc "Measures each way in turn, as often as it wants, round by round; the median of each figure."
   @spec measure([Way.t()], String.t()) :: [result()]
   def measure(ways, brokers) do
     client = Topics.client(brokers)
@@ -47,7 +46,9 @@ defmodule Bench.Scale do
       topics = for {key, topics, _} <- wanted, into: %{}, do: {key, topics}
 
       runs =
-        for _round <- 1..@rounds, way <- ways do
+        for round <- 1..(ways |> Enum.map(& &1.rounds) |> Enum.max()),
+            way <- ways,
+            round <= way.rounds do
           topics = Map.fetch!(topics, Way.topics(way))
           result = run(%{way: way, brokers: brokers, topics: topics, group: Topics.group()})
           IO.puts(:stderr, "bin/bench: #{way.title}: #{told(result)}")

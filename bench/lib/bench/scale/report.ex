@@ -21,7 +21,8 @@ defmodule Bench.Scale.Report do
 
     `bin/bench scale` wrote this, on #{Machine.description()}, shared with the one broker; load average before it
     began: #{System.get_env("BENCH_LOAD", "unknown")}. 100 B records unless another size is named, four
-    processors, `max_demand: 100`, all else at its default. CPU is the whole process's, of each record, and
+    processors, `max_demand: 100`, all else at its default. The median of five rounds, in which all took turns; what is full was
+    measured once. CPU is the whole process's, of each record, and
     beside it how many times that of "#{Plan.plainest()}" it is. Memory is the whole process's peak, and how
     much more that is than before the pipeline began.
 

@@ -13,6 +13,7 @@ defmodule Bench.Scale.Way do
                 bytes: 100,
                 records: 0,
                 seconds: 10,
+                rounds: 5,
                 processors: 4,
                 max_demand: 100,
                 producer: []
@@ -27,6 +28,7 @@ defmodule Bench.Scale.Way do
           bytes: pos_integer(),
           records: non_neg_integer(),
           seconds: pos_integer(),
+          rounds: pos_integer(),
           processors: pos_integer(),
           max_demand: pos_integer(),
           producer: keyword()
