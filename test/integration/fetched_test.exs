@@ -151,6 +151,30 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     Checker.assert_sound_at_end!(history, kafka, pipeline.group, {topic, 1}, order: true)
   end
 
+  @wide 100
+  @batch 50
+
+  @tag :broker
+  test "large batches of many partitions come several in an answer", %{kafka: kafka} do
+    topic = create_topic(kafka, @wide)
+
+    # A batch of 200 kB for each: more than a broker has in an answer for one where little may be buffered.
+    {:ok, client} = TestClient.start(kafka.bootstrap, "linger.ms": 500, "batch.size": 1_000_000)
+    value = String.duplicate("x", @value)
+    records = for _ <- 1..@batch, {_, id} <- all(topic, @wide), do: [partition: id, value: value]
+    produce(%{kafka | client: client}, topic, records)
+    group = random_name("group")
+
+    :ok = TestClient.commit(client, group, for({_, id} <- all(topic, @wide), do: {topic, id, 0}))
+    options = [group: group, producer: [config: @config]]
+    %{name: name} = TestPipeline.start(kafka, [topic], options)
+    await_committed(kafka, group, each(topic, @wide, @batch))
+    forget_statistics(name)
+    answers = name |> statistics() |> Map.fetch!(:brokers) |> Enum.map(& &1.rx) |> Enum.sum()
+    IO.puts("  #{@wide} batches came in #{answers} answers, others counted")
+    assert answers < @wide
+  end
+
   # How many records of each partition, once all of them have come.
   defp fetched(name, topic) do
     forget_statistics(name)
