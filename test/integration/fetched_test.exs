@@ -118,7 +118,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     end
 
     assert :ok = OffBroadwayRustKafka.seek(name, [{topic, 0, :beginning}])
-    await_committed(kafka, pipeline.group, once)
+    await_committed(kafka, pipeline.group, once, 60_000)
     assert %{{^topic, 0} => again} = fetched = fetched(name, topic)
     assert again in @records..(2 * @records)
     assert Map.put(fetched, {topic, 0}, @records) == once
@@ -140,7 +140,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     processors = [concurrency: 4, max_demand: 10]
     options = [history: history, handle: handle, processors: processors, producer: producer]
     %{name: name} = pipeline = TestPipeline.start(kafka, [topic], options)
-    await_committed(kafka, pipeline.group, each(topic, 1, @slow))
+    await_committed(kafka, pipeline.group, each(topic, 1, @slow), 60_000)
     forget_statistics(name)
     statistics(name)
     assert [%{topic: ^topic, rxmsgs: fetched}] = statistics(name).partitions
@@ -168,7 +168,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     :ok = TestClient.commit(client, group, for({_, id} <- all(topic, @wide), do: {topic, id, 0}))
     options = [group: group, producer: [config: @config]]
     %{name: name} = TestPipeline.start(kafka, [topic], options)
-    await_committed(kafka, group, each(topic, @wide, @batch))
+    await_committed(kafka, group, each(topic, @wide, @batch), 60_000)
     forget_statistics(name)
     answers = name |> statistics() |> Map.fetch!(:brokers) |> Enum.map(& &1.rx) |> Enum.sum()
     IO.puts("  #{@wide} batches came in #{answers} answers, others counted")
