@@ -5,7 +5,8 @@
 #   retried_cargo_test ARGUMENTS...  as cargo test
 #
 # Both write the tests that passed only then to the file $unsteady, a line each. More failures than RETRY_LIMIT (3), and
-# a run that ended in another way, stay as they are.
+# a run that ended in another way, stay as they are; but the one crash of librdkafka's that is known, see "What is not in
+# our hands" in guides/guarantees.md, where the kernel tells of it, is told there too and has all run again.
 
 unsteady=${unsteady:-/dev/null}
 
@@ -27,10 +28,20 @@ once_more() {
   echo "$names" >>"$unsteady"
 }
 
+# In rd_kafka_cgrp_handle_LeaveGroup: what a broker that is no broker any more has at rkb_rk.
+known_crashes() { dmesg 2>/dev/null | grep -c 'rdk:main.* segfault at b48 ' || true; }
+
 retried_mix_test() {
-  local log status=0 names
+  local log status=0 names crashes
   log=$(mktemp)
+  crashes=$(known_crashes)
   ran "$log" mix test "$@" || status=$?
+  if ((status == 139 && $(known_crashes) > crashes)); then
+    say $'\n'"-- once more, all of it: librdkafka crashed in a LeaveGroup"
+    echo "all tests, as librdkafka crashed in a LeaveGroup" >>"$unsteady"
+    status=0
+    ran "$log" mix test "$@" || status=$?
+  fi
   names=$(sed -nE 's/^ +[0-9]+\) ((test|property|doctest) .*)/\1/p' "$log")
   # Otherwise more went wrong than these tests.
   if ((status != 0)) && grep -qE "^([0-9]+ [a-z]+, )*$(grep -c . <<<"$names") failures?(, [0-9]+ (excluded|skipped))*$" "$log"; then
