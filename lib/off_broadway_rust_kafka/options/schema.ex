@@ -125,7 +125,8 @@ defmodule OffBroadwayRustKafka.Options.Schema do
       1 MiB by default, so that the batches of producers fit: brokers give larger ones one at a
       time. Groups that start a pipeline or a stage for each partition, and members that are
       shared, fetch a 512th: where producers' batches are larger than these 128 KiB, give them
-      more.
+      more. There a partition at its limit keeps two such parts of an answer, if that is more
+      than two records and they are not compressed.
       """
     ],
     message_format: [

@@ -34,7 +34,7 @@ impl Message {
 
     /// The same, without the answer that it came in. What stands for a fault stays as it is.
     pub(crate) fn apart(self) -> Message {
-        if self.error().is_some() || matches!(self.0, Body::Copied(_)) {
+        if self.error().is_some() {
             return self;
         }
         Message(Body::Copied(Box::new(Copied::of(&self))))
