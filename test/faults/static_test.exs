@@ -190,15 +190,9 @@ defmodule OffBroadwayRustKafka.Faults.StaticTest do
 
   # Whatever they were told before is not of interest.
   defp forget_moves(members) do
-    for %{name: name} <- members, event <- [:assigned, :revoked, :lost], do: forget(name, event)
-  end
-
-  defp forget(name, event) do
-    receive do
-      {:telemetry, ^name, ^event, _, _} -> forget(name, event)
-    after
-      0 -> :ok
-    end
+    for %{name: name} <- members,
+        event <- [:assigned, :revoked, :lost],
+        do: forget_told(name, event)
   end
 
   defp start(context, id, options \\ []) do

@@ -37,7 +37,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     end
 
     for {shape, producers, reader} <- readers do
-      forget_statistics(reader.name)
+      forget_told(reader.name, :statistics)
       ahead = @value * (await_fetched(reader.name, nil) - delivered(reader.name))
       bound = bound(shape, producers * brokers * @fetch)
       IO.puts("  #{shape}: #{ahead} bytes are fetched and not delivered, of #{bound} at most")
@@ -141,7 +141,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     options = [history: history, handle: handle, processors: processors, producer: producer]
     %{name: name} = pipeline = TestPipeline.start(kafka, [topic], options)
     await_committed(kafka, pipeline.group, each(topic, 1, @slow), 60_000)
-    forget_statistics(name)
+    forget_told(name, :statistics)
     statistics(name)
     assert [%{topic: ^topic, rxmsgs: fetched}] = statistics(name).partitions
     IO.puts("  #{fetched} records of #{@slow} were fetched")
@@ -169,7 +169,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     options = [group: group, producer: [config: @config]]
     %{name: name} = TestPipeline.start(kafka, [topic], options)
     await_committed(kafka, group, each(topic, @wide, @batch), 60_000)
-    forget_statistics(name)
+    forget_told(name, :statistics)
     answers = name |> statistics() |> Map.fetch!(:brokers) |> Enum.map(& &1.rx) |> Enum.sum()
     IO.puts("  #{@wide} batches came in #{answers} answers, others counted")
     assert answers < @wide
@@ -177,7 +177,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
 
   # How many records of each partition, once all of them have come.
   defp fetched(name, topic) do
-    forget_statistics(name)
+    forget_told(name, :statistics)
     # The next may have been on its way.
     statistics(name)
     await_fetched_all(name, topic)
@@ -198,13 +198,5 @@ defmodule OffBroadwayRustKafka.FetchedTest do
   defp statistics(name) do
     assert_receive {:telemetry, ^name, :statistics, _, %{statistics: statistics}}, 10_000
     statistics
-  end
-
-  defp forget_statistics(name) do
-    receive do
-      {:telemetry, ^name, :statistics, _, _} -> forget_statistics(name)
-    after
-      0 -> :ok
-    end
   end
 end

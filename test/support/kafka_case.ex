@@ -59,6 +59,16 @@ defmodule OffBroadwayRustKafka.KafkaCase do
   def offsets(messages),
     do: Enum.group_by(messages, &{&1.metadata.topic, &1.metadata.partition}, & &1.metadata.offset)
 
+  @doc "Drops what a pipeline has told this process by one kind of event."
+  @spec forget_told(atom(), atom()) :: :ok
+  def forget_told(name, event) do
+    receive do
+      {:telemetry, ^name, ^event, _, _} -> forget_told(name, event)
+    after
+      0 -> :ok
+    end
+  end
+
   @doc "Waits until the pipeline was assigned `count` partitions in all, and returns their starts."
   @spec await_assigned(TestPipeline.t(), pos_integer()) :: %{place() => integer()}
   def await_assigned(pipeline, count), do: await_assigned(pipeline.name, count, %{}, deadline())
