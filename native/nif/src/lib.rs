@@ -18,4 +18,11 @@ mod statistics;
 mod testing;
 mod totals;
 
+// librdkafka allocates several times for each record, on one thread, and frees on another, which glibc's
+// malloc is slow at; and it gives large buffers back to the kernel, which clears their pages again. Its
+// `override` feature is for all of this library, librdkafka too, and for nothing outside of it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 rustler::init!("Elixir.OffBroadwayRustKafka.Native");
