@@ -17,8 +17,8 @@ defmodule OffBroadwayRustKafka.Acknowledger do
 
   require Logger
 
-  # One call stays far below a millisecond, so it needs no dirty scheduler. Of ranges it is the blocks
-  # of 64 offsets that count, in which the consumer keeps them.
+  # One call stays far below a millisecond, so it needs no dirty scheduler. It is the blocks of 64 offsets that
+  # count, in which the consumer keeps them.
   @most_per_call 500
   @block 64
 
@@ -28,9 +28,7 @@ defmodule OffBroadwayRustKafka.Acknowledger do
   @impl Broadway.Acknowledger
   @spec ack(Native.consumer(), [Message.t()], [Message.t()]) :: :ok
   def ack(consumer, successful, failed) do
-    if chunks?(successful, failed),
-      do: send_ranges(ranges(successful) ++ ranges(failed), consumer, [], 0),
-      else: send_acks(successful, failed, consumer, [], 0)
+    successful |> ranges(ranges(failed, [])) |> send_ranges(consumer, [], 0)
   rescue
     # Broadway would fail the whole stage's messages for the sake of one malformed ack.
     error ->
@@ -47,28 +45,6 @@ defmodule OffBroadwayRustKafka.Acknowledger do
           "#{inspect(__MODULE__)} has no options to configure, got: #{inspect(options)}"
   end
 
-  @spec send_acks([Message.t()], [Message.t()], Native.consumer(), list(), non_neg_integer()) ::
-          :ok
-  defp send_acks(messages, later, consumer, acks, @most_per_call) do
-    Native.ack(consumer, acks)
-    send_acks(messages, later, consumer, [], 0)
-  end
-
-  defp send_acks([%{acknowledger: {_, _, ack}} | messages], later, consumer, acks, count),
-    do: send_acks(messages, later, consumer, [ack | acks], count + 1)
-
-  defp send_acks([], [_ | _] = later, consumer, acks, count),
-    do: send_acks(later, [], consumer, acks, count)
-
-  defp send_acks([], [], _consumer, [], 0), do: :ok
-  defp send_acks([], [], consumer, acks, _count), do: Native.ack(consumer, acks)
-
-  # A pipeline's messages are either all chunks or all records.
-  @spec chunks?([Message.t()], [Message.t()]) :: boolean()
-  defp chunks?([%{acknowledger: {_, _, {_, _, ranges}}} | _], _failed), do: is_list(ranges)
-  defp chunks?([], [_ | _] = failed), do: chunks?(failed, [])
-  defp chunks?(_, _), do: false
-
   @spec send_ranges([ack_range()], Native.consumer(), [ack_range()], non_neg_integer()) :: :ok
   defp send_ranges(acks, consumer, taken, blocks) when blocks >= @most_per_call do
     Native.ack_ranges(consumer, taken)
@@ -81,10 +57,22 @@ defmodule OffBroadwayRustKafka.Acknowledger do
   defp send_ranges([], _consumer, [], _blocks), do: :ok
   defp send_ranges([], consumer, taken, _blocks), do: Native.ack_ranges(consumer, taken)
 
-  @spec ranges([Message.t()]) :: [ack_range()]
-  defp ranges(messages) do
-    for %{acknowledger: {_, _, {slot, epoch, ranges}}} <- messages,
-        {first, last} <- ranges,
-        do: {slot, epoch, first, last}
+  # Records that follow one another are one range.
+  @spec ranges([Message.t()], [ack_range()]) :: [ack_range()]
+  defp ranges([%{acknowledger: {_, _, {slot, epoch, offset}}} | messages], [
+         {slot, epoch, first, last} | ranges
+       ])
+       when offset == last + 1,
+       do: ranges(messages, [{slot, epoch, first, offset} | ranges])
+
+  defp ranges([%{acknowledger: {_, _, {slot, epoch, offset}}} | messages], ranges)
+       when is_integer(offset),
+       do: ranges(messages, [{slot, epoch, offset, offset} | ranges])
+
+  defp ranges([%{acknowledger: {_, _, {slot, epoch, of_chunk}}} | messages], ranges) do
+    of_chunk = for {first, last} <- of_chunk, do: {slot, epoch, first, last}
+    ranges(messages, of_chunk ++ ranges)
   end
+
+  defp ranges([], ranges), do: ranges
 end

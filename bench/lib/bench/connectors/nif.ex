@@ -59,6 +59,15 @@ defmodule Bench.Connectors.Nif do
         do: {slot, epoch, offset}
   end
 
+  @doc "The same as the acknowledger sends it: of records that follow one another, the first and the last."
+  @spec ranges([Native.run()]) :: [
+          {Native.slot(), Native.epoch(), first :: Native.offset(), last :: Native.offset()}
+        ]
+  def ranges(runs) do
+    for {_topic, _partition, slot, epoch, records} <- runs,
+        do: {slot, epoch, elem(hd(records), 0), elem(List.last(records), 0)}
+  end
+
   @doc "Pulls so many records, waiting for those that are still to come."
   @spec pull_all(Native.consumer(), non_neg_integer()) :: [Native.run()]
   def pull_all(_consumer, 0), do: []
@@ -81,7 +90,7 @@ defmodule Bench.Connectors.Nif do
   @spec pull(Native.consumer(), :counters.counters_ref()) :: no_return()
   defp pull(consumer, counter) do
     {status, count, runs} = Native.pull(consumer, 0, @demand)
-    :ok = Native.ack(consumer, acks(runs))
+    :ok = Native.ack_ranges(consumer, ranges(runs))
     :counters.add(counter, 1, count)
     if status == :armed, do: await_wake()
     pull(consumer, counter)

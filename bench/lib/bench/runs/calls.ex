@@ -76,7 +76,7 @@ defmodule Bench.Runs.Calls do
 
     messages = consumer |> Nif.pull_all(@large) |> Message.from_runs(consumer)
     timed(times, :acknowledger, fn -> Acknowledger.ack(consumer, messages, []) end)
-    ranges = consumer |> Nif.pull_all(@large) |> ranges()
+    ranges = consumer |> Nif.pull_all(@large) |> Nif.ranges()
     timed(times, :ack_ranges, fn -> Native.ack_ranges(consumer, ranges) end)
     # Nothing is in flight: neither brings anything again.
     timed(times, :redeliver, fn -> Native.redeliver(consumer, [0]) end)
@@ -104,14 +104,6 @@ defmodule Bench.Runs.Calls do
     acks = Nif.acks(runs)
     timed(times, :ack_many, fn -> Native.ack(consumer, acks) end)
     if status == :armed, do: Nif.await_wake(), else: :ok
-  end
-
-  @spec ranges([Native.run()]) :: [
-          {Native.slot(), Native.epoch(), Native.offset(), Native.offset()}
-        ]
-  defp ranges(runs) do
-    for {_topic, _partition, slot, epoch, records} <- runs,
-        do: {slot, epoch, elem(hd(records), 0), elem(List.last(records), 0)}
   end
 
   @spec do_nothing(map(), until :: integer()) :: :ok
