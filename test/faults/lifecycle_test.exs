@@ -11,9 +11,9 @@ defmodule OffBroadwayRustKafka.LifecycleTest do
   # The first ones load code and fill pools.
   @warm_up 3
 
-  # In kilobytes: by how much allocators go up and down, and what a mock cluster, which is in this
-  # process, keeps of each group.
-  @swing_kb 4_000
+  # In kilobytes: by how much allocators go up and down, which give memory back a second later, and what a
+  # mock cluster, which is in this process, keeps of each group.
+  @swing_kb 12_000
   @kept_kb 8
 
   @shutdown_ms 5_000
