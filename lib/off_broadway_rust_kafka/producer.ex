@@ -87,6 +87,9 @@ defmodule OffBroadwayRustKafka.Producer do
   # How soon to look again for stages that start.
   @watch_ms 5
 
+  # A demand for less is joined by those of other processors, which are in the mailbox already.
+  @worth_a_pull 50
+
   # Broadway's default.
   @shutdown_ms 30_000
 
@@ -179,7 +182,12 @@ defmodule OffBroadwayRustKafka.Producer do
   @impl GenStage
   def handle_demand(demand, state) do
     state = %{state | demand: state.demand + demand}
-    if state.next == :demand, do: pull(state), else: {:noreply, [], state}
+
+    cond do
+      state.next != :demand -> {:noreply, [], state}
+      state.demand < @worth_a_pull -> {:noreply, [], pull_later(state)}
+      true -> pull(state)
+    end
   end
 
   @impl GenStage
