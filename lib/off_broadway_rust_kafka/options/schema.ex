@@ -119,7 +119,7 @@ defmodule OffBroadwayRustKafka.Options.Schema do
       each broker, when it has room. Measured with the default of 64 MiB and 1000 full partitions:
       the process grows by about 90 MiB when they are read, by 100 MiB when nothing is read, and when
       all 1000 are at their limit at once by 110 MiB (records of 10 KiB) or 300 MiB (of 100 KiB, one of
-      each in flight); some 40 MiB of it are what the allocator keeps at hand. More helps where brokers are far away.
+      each in flight). More helps where brokers are far away.
 
       Of one partition a fetch brings a 64th (`fetch.message.max.bytes` in `:config`), which is
       1 MiB by default, so that the batches of producers fit: brokers give larger ones one at a

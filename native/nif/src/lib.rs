@@ -19,8 +19,8 @@ mod testing;
 mod totals;
 
 // librdkafka allocates several times for each record, on one thread, and frees on another, which glibc's
-// malloc is slow at; and it gives large buffers back to the kernel, which clears their pages again. Its
-// `override` feature is for all of this library, librdkafka too, and for nothing outside of it.
+// malloc is slow at; and glibc gives large buffers back to the kernel, which clears their pages again. The
+// crate's feature `override` makes it the malloc of all of this library, librdkafka too, and of nothing else.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
