@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::aging::Aging;
 use crate::basket::{Basket, Bound};
 use crate::lane::Lane;
 use crate::limits::RECORD;
@@ -64,6 +65,7 @@ pub(crate) struct Intake {
     pub(crate) fetched: VecDeque<Message>,
     /// The size of a record that was read lately.
     pub(crate) typical: usize,
+    pub(crate) aging: Aging,
 }
 
 impl Intake {
@@ -74,10 +76,12 @@ impl Intake {
         let room = spare.checked_div(self.typical).unwrap_or(0);
         let mut wanted = queue.len().min(room.saturating_sub(self.fetched.len()));
         while wanted > 0 {
+            let before = self.fetched.len();
             match queue.consume(wanted, &mut self.fetched) {
                 0 => return,
                 count => wanted -= count,
             }
+            self.aging.count(self.fetched.range(before..));
         }
     }
 }
@@ -97,6 +101,7 @@ pub(crate) fn pull(
         queue,
         fetched,
         typical,
+        aging,
     } = &mut *intake;
     let Some(queue) = queue else {
         return Pulled::default();
@@ -111,14 +116,16 @@ pub(crate) fn pull(
     basket.stopped = lane.pool.has_full();
     for _ in 0..ROUNDS {
         take_parked(shared, lane, &mut basket);
-        take_fetched(shared, lane, fetched, &mut basket);
+        take_fetched(shared, lane, fetched, aging, &mut basket);
         while !basket.is_closed() {
             let at_most = basket.wanted().min(may_read(shared, *typical));
             if queue.consume(at_most, fetched) == 0 {
                 break;
             }
             *typical = typical_of(fetched);
-            take_fetched(shared, lane, fetched, &mut basket);
+            aging.count(fetched.iter());
+            take_fetched(shared, lane, fetched, aging, &mut basket);
+            aging.step(shared);
         }
         if basket.is_full() {
             return basket.into_pulled(true);
@@ -182,6 +189,7 @@ fn take_fetched(
     shared: &Shared,
     lane: &Lane,
     fetched: &mut VecDeque<Message>,
+    aging: &mut Aging,
     basket: &mut Basket,
 ) {
     let share = shared.limits.share();
@@ -189,22 +197,25 @@ fn take_fetched(
     while !basket.is_closed() {
         let run = take_run(shared, fetched, |partition, state, mut run| {
             let own = partition.lane() == Some(lane.index());
-            while !basket.is_closed() {
-                let Some(next) = run.first() else { break };
-                if !own {
-                    basket.read_for_another(next.size());
+            aging.watch(partition.slot, state, |state| {
+                while !basket.is_closed() {
+                    let Some(next) = run.first() else { break };
+                    if !own {
+                        basket.read_for_another(next.size());
+                        let Some(message) = run.take() else { break };
+                        basket.stopped |=
+                            supply(shared, &lane.pool, partition, state, message, share);
+                        continue;
+                    }
+                    let begins = basket.begins(partition.slot, state, Some(next));
+                    if !basket.has_room_for(Some(next), begins) {
+                        break;
+                    }
                     let Some(message) = run.take() else { break };
-                    basket.stopped |= supply(shared, &lane.pool, partition, state, message, share);
-                    continue;
+                    let offered = state.offer(message, begins, &caps, share);
+                    take_offered(shared, lane, partition.slot, state, offered, begins, basket);
                 }
-                let begins = basket.begins(partition.slot, state, Some(next));
-                if !basket.has_room_for(Some(next), begins) {
-                    break;
-                }
-                let Some(message) = run.take() else { break };
-                let offered = state.offer(message, begins, &caps, share);
-                take_offered(shared, lane, partition.slot, state, offered, begins, basket);
-            }
+            });
         });
         if run.is_none() {
             return;

@@ -5,6 +5,7 @@
 //! [`Sink`].
 #![deny(missing_docs)]
 
+mod aging;
 mod asked;
 mod asking;
 mod authenticate;

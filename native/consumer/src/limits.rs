@@ -19,6 +19,8 @@ pub(crate) struct Limits {
     /// What may be parked of all partitions, and what is.
     may_park: usize,
     parked: AtomicUsize,
+    /// What may be read before records that are parked are copied out of what they came in.
+    kept: usize,
 }
 
 // A partition alone may park a fourth of it: a run of records that fills a fetch.
@@ -39,6 +41,7 @@ impl Limits {
                 _ => (all / 64).max(1),
             },
             may_park: all / 2,
+            kept: all / 8,
             parked: AtomicUsize::new(0),
         }
     }
@@ -66,6 +69,11 @@ impl Limits {
     /// How much may be parked beyond a share, of partitions that get none any more. Half is left to others.
     pub(crate) fn spare(&self) -> usize {
         (self.may_park / 2).saturating_sub(self.parked())
+    }
+
+    /// How much may be read after a record was parked, before it is copied.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// How much one partition may have parked now. It falls with the square of what is left, so that

@@ -32,12 +32,11 @@ impl Message {
         NonNull::new(raw).map(|raw| Message(Body::Fetched(raw)))
     }
 
-    /// The same, without the answer that it came in. What stands for a fault stays as it is.
-    pub(crate) fn apart(self) -> Message {
-        if self.error().is_some() {
-            return self;
+    /// Leaves the answer that it came in. What stands for a fault stays as it is.
+    pub(crate) fn set_apart(&mut self) {
+        if self.error().is_none() && matches!(self.0, Body::Fetched(_)) {
+            *self = Message(Body::Copied(Box::new(Copied::of(self))));
         }
-        Message(Body::Copied(Box::new(Copied::of(&self))))
     }
 
     fn body(&self) -> Result<&rd::rd_kafka_message_t, &Copied> {

@@ -11,8 +11,8 @@ use crate::message::Message;
 pub(crate) struct Parked {
     records: VecDeque<Message>,
     bytes: usize,
-    /// Stretches of memory that the records are in, about, of those that were not copied.
-    pieces: usize,
+    /// How many of the first ones were copied.
+    apart: usize,
     fetching: Fetching,
 }
 
@@ -26,13 +26,6 @@ enum Fetching {
     /// To be resumed by the service thread.
     Drained,
 }
-
-// An uncompressed record keeps the whole answer that it came in. Those of a partition that gets few
-// at a time would keep many.
-const PIECES: usize = 16;
-
-// No answer is longer, and few are as long.
-const PIECE: usize = 1 << 20;
 
 // What is left of a share when fetching goes on, so that more comes before it is gone.
 const REST: usize = 4;
@@ -52,13 +45,9 @@ impl Parked {
 
     /// Whether the partition has to be paused: it is said once.
     pub(crate) fn push(&mut self, message: Message, share: usize) -> bool {
-        let last = self.records.back().and_then(Message::address);
-        let begins = |at: usize| last.is_none_or(|last| at.abs_diff(last) > PIECE);
-        self.pieces += usize::from(message.address().is_some_and(begins));
         self.bytes += size(&message);
         self.records.push_back(message);
-        let much = self.bytes >= share || self.pieces > PIECES;
-        let full = much && self.fetching == Fetching::On;
+        let full = self.bytes >= share && self.fetching == Fetching::On;
         if full {
             self.fetching = Fetching::Full;
         }
@@ -68,10 +57,24 @@ impl Parked {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.records.pop_front()?;
         self.bytes -= size(&message);
-        if self.is_empty() {
-            self.pieces = 0;
-        }
+        self.apart = self.apart.saturating_sub(1);
         Some(message)
+    }
+
+    /// The offset of the newest record.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.records.back().map(Message::offset)
+    }
+
+    /// Copies records up to this offset out of the answers they came in.
+    pub(crate) fn set_apart(&mut self, through: i64) {
+        for record in self.records.range_mut(self.apart..) {
+            if record.offset() > through {
+                break;
+            }
+            record.set_apart();
+            self.apart += 1;
+        }
     }
 
     /// Whether the partition has to be resumed: it is said once.

@@ -170,8 +170,7 @@ impl State {
         // An error too: it must not go before the records that were parked before it.
         if self.capped || self.on_hold || self.at_cap(begins, caps) {
             self.capped = true;
-            // It may be long until it is taken, and would keep more than its own bytes.
-            return if self.parked.push(message.apart(), share) {
+            return if self.parked.push(message, share) {
                 Offered::Filled
             } else {
                 Offered::Kept
@@ -252,6 +251,16 @@ impl State {
             .chunks
             .is_none_or(|most| self.chunks.in_flight() <= most / 2);
         of_records && of_chunks && !self.at_cap(true, caps)
+    }
+
+    /// The offset of the record that was parked last.
+    pub(crate) fn newest_parked(&self) -> Option<i64> {
+        self.parked.newest()
+    }
+
+    /// Copies parked records up to this offset out of the answers they came in.
+    pub(crate) fn set_apart(&mut self, through: i64) {
+        self.parked.set_apart(through);
     }
 
     /// The record that is unparked next.

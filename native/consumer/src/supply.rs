@@ -13,27 +13,34 @@ pub(crate) fn read_some(shared: &Shared, pool: &Pool, intake: &mut Intake) -> bo
         queue: Some(queue),
         fetched,
         typical,
+        aging,
     } = intake
     else {
         return false;
     };
-    if fetched.is_empty() && queue.consume(may_read(shared, *typical), fetched) == 0 {
-        return false;
+    if fetched.is_empty() {
+        if queue.consume(may_read(shared, *typical), fetched) == 0 {
+            return false;
+        }
+        aging.count(fetched.iter());
     }
     *typical = typical_of(fetched);
     let share = shared.limits.share();
     let mut full = false;
     while !full {
         let run = take_run(shared, fetched, |partition, state, mut run| {
-            while !full && run.first().is_some() {
-                let Some(message) = run.take() else { break };
-                full = supply(shared, pool, partition, state, message, share);
-            }
+            aging.watch(partition.slot, state, |state| {
+                while !full && run.first().is_some() {
+                    let Some(message) = run.take() else { break };
+                    full = supply(shared, pool, partition, state, message, share);
+                }
+            });
         });
         if run.is_none() {
             break;
         }
     }
+    aging.step(shared);
     true
 }
 

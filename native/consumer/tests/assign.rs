@@ -3,7 +3,7 @@
 mod support;
 
 use consumer::{Delivered, ResetPolicy, Topic};
-use support::{offsets, record, Got, Lab, SOON};
+use support::{offsets, record, record_at, Got, Lab, SOON};
 use testing::Record;
 
 fn start_at(lab: &Lab, reset: ResetPolicy) -> support::Member {
@@ -142,17 +142,33 @@ fn key_value_timestamp_and_headers_are_what_was_produced_also_where_records_had_
         record(None, Some(b"v")),
         record(Some(b"k"), None),
     ];
-    for max_in_flight in [100, 1] {
-        let lab = Lab::new(1);
+    // What follows them is more than is read before they are copied.
+    let filler = vec![b'x'; 2_000];
+    for (max_in_flight, others) in [(100, 0), (1, 0), (1, 200)] {
+        let lab = Lab::new(2);
         lab.produce(&sent);
-        let member = lab.member_with(|config| config.max_in_flight = max_in_flight);
+        let filler: Vec<_> = (0..others).map(|_| record_at(1, &filler)).collect();
+        lab.produce(&filler);
+        let member = lab.member_with(|config| {
+            config.max_in_flight = max_in_flight;
+            config.max_buffered_bytes = 1_000_000;
+        });
         let mut records: Vec<Delivered> = Vec::new();
+        let (mut seen, mut held) = (0, Vec::new());
         while records.len() < sent.len() {
             let pulled = member.consumer().pull(0, 100, || true).unwrap();
-            for delivered in &pulled.records {
-                member.ack(&[Got::new(0, delivered)]);
+            for delivered in pulled.records {
+                held.push(Got::new(0, &delivered));
+                if delivered.message.partition() == 0 {
+                    records.push(delivered);
+                } else {
+                    member.ack(held.pop().iter());
+                    seen += 1;
+                }
             }
-            records.extend(pulled.records);
+            if seen == others {
+                member.ack(&std::mem::take(&mut held));
+            }
             if !pulled.more && records.len() < sent.len() {
                 member.wakes.recv_timeout(SOON).unwrap();
             }

@@ -59,6 +59,8 @@ mod kick;
 #[cfg_attr(loom, path = "loom/sync.rs")]
 mod sync;
 
+#[path = "../../consumer/src/aging.rs"]
+mod aging;
 #[path = "../../consumer/src/asked.rs"]
 mod asked;
 #[path = "../../consumer/src/basket.rs"]

@@ -44,9 +44,7 @@ impl Message {
         Some(0)
     }
 
-    pub(crate) fn apart(self) -> Message {
-        self
-    }
+    pub(crate) fn set_apart(&mut self) {}
 
     pub fn size(&self) -> usize {
         1
