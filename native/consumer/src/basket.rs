@@ -42,6 +42,8 @@ pub(crate) struct Basket {
     full: bool,
     /// A partition has to be paused before anything more is read.
     pub(crate) stopped: bool,
+    /// The only partition is at its cap: an ack makes it go on.
+    pub(crate) waits: bool,
     records: Vec<Delivered>,
     chunks: Vec<usize>,
 }
@@ -57,6 +59,7 @@ impl Basket {
             others: 0,
             full: false,
             stopped: false,
+            waits: false,
             records: Vec::new(),
             chunks: Vec::new(),
         };
@@ -77,7 +80,7 @@ impl Basket {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.stopped || self.is_full()
+        self.stopped || self.waits || self.is_full()
     }
 
     /// Whether a record would be the first of its message.

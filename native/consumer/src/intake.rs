@@ -115,6 +115,7 @@ pub(crate) fn pull(
     let mut basket = Basket::new(demand, shared.chunk_size, bound);
     basket.stopped = lane.pool.has_full();
     for _ in 0..ROUNDS {
+        basket.waits = false;
         take_parked(shared, lane, &mut basket);
         take_fetched(shared, lane, fetched, aging, &mut basket);
         while !basket.is_closed() {
@@ -133,7 +134,7 @@ pub(crate) fn pull(
         lane.bell.arm();
         // The service thread wakes the lane when it has paused what is full.
         basket.stopped = lane.pool.has_full();
-        let quiet = basket.stopped || fetched.is_empty() && queue.len() == 0;
+        let quiet = basket.stopped || basket.waits || fetched.is_empty() && queue.len() == 0;
         if quiet && lane.ready.lock().is_empty() || !lane.bell.disarm() {
             return basket.into_pulled(false);
         }
@@ -194,6 +195,7 @@ fn take_fetched(
 ) {
     let share = shared.limits.share();
     let caps = shared.caps_on(Some(lane.index()));
+    let alone = lane.pool.is_of_one();
     while !basket.is_closed() {
         let run = take_run(shared, fetched, |partition, state, mut run| {
             let own = partition.lane() == Some(lane.index());
@@ -209,6 +211,11 @@ fn take_fetched(
                     }
                     let begins = basket.begins(partition.slot, state, Some(next));
                     if !basket.has_room_for(Some(next), begins) {
+                        break;
+                    }
+                    // Nobody's records are behind it.
+                    if alone && state.keeps_waiting(begins, &caps) {
+                        basket.waits = true;
                         break;
                     }
                     let Some(message) = run.take() else { break };

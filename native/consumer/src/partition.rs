@@ -253,6 +253,14 @@ impl State {
         of_records && of_chunks && !self.at_cap(true, caps)
     }
 
+    /// Whether a record would have to be parked. It waits where it is then, until an ack says that the
+    /// partition goes on.
+    pub(crate) fn keeps_waiting(&mut self, begins: bool, caps: &Caps) -> bool {
+        let stopped = self.capped || self.on_hold || self.at_cap(begins, caps);
+        self.capped |= stopped && self.flow == Flow::Running;
+        stopped && self.flow == Flow::Running
+    }
+
     /// The offset of the record that was parked last.
     pub(crate) fn newest_parked(&self) -> Option<i64> {
         self.parked.newest()

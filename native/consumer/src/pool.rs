@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::intake::Intake;
 use crate::lane::{Bell, Lane};
+use crate::partition::Partition;
 use crate::service::Service;
 use crate::supply::read_some;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 pub(crate) struct Pool {
     /// Held during a pull, and by the service thread when it takes partitions away.
@@ -19,6 +20,8 @@ pub(crate) struct Pool {
     pub(crate) bell: Option<Arc<Bell>>,
     /// Slots to be paused: nothing is read from the queue until they are.
     full: Mutex<Vec<u32>>,
+    /// One partition fetches into it, of the one lane that reads it.
+    of_one: AtomicBool,
     /// Slots to be resumed.
     drained: Mutex<Vec<u32>>,
     /// Lanes that something was put by for.
@@ -31,9 +34,14 @@ impl Pool {
             intake: Mutex::new(Intake::default()),
             bell,
             full: Mutex::new(Vec::new()),
+            of_one: AtomicBool::new(false),
             drained: Mutex::new(Vec::new()),
             supplied: Mutex::new(Vec::new()),
         }
+    }
+
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.of_one.load(Ordering::Relaxed)
     }
 
     pub(crate) fn put_full(&self, slot: u32) {
@@ -62,6 +70,18 @@ impl Pool {
 }
 
 impl Service {
+    /// Takes note of pools that one partition fetches into. What they are wakes nobody: whoever assigns
+    /// does so afterwards.
+    pub(crate) fn count_assigned(&self) {
+        let assigned = self.assigned();
+        for pool in &self.shared.pools {
+            let of_pool = |it: &&Arc<Partition>| std::ptr::eq(self.shared.pool_of(it), &**pool);
+            let count = assigned.iter().filter(of_pool).take(2).count();
+            let of_one = count == 1 && pool.bell.is_some();
+            pool.of_one.store(of_one, Ordering::Relaxed);
+        }
+    }
+
     /// Wakes lanes that others read for, and reads for those that wait.
     pub(crate) fn step_pools(&self) {
         for pool in self.shared.pools.iter().filter(|it| it.bell.is_none()) {

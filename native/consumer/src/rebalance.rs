@@ -132,6 +132,7 @@ impl Service {
             self.stop(partition);
         }
         let (revoked, _) = end_epochs(&gone);
+        self.count_assigned();
         if !revoked.is_empty() {
             self.shared.sink.event(Event::Lost(revoked));
         }
@@ -173,6 +174,7 @@ impl Service {
             };
             (position.topic.as_str(), position.partition, start)
         }));
+        self.count_assigned();
         if assigned.len() < positions.len() {
             self.look_soon();
         }

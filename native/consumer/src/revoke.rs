@@ -103,6 +103,7 @@ impl Service {
     fn answer_revoke(&mut self, revoke: &Revoke, lost: bool) {
         self.give_back(lost || is_committed(revoke));
         let (revoked, queues) = end_epochs(&revoke.partitions);
+        self.count_assigned();
         let list = Offsets::new(revoked.iter().map(|r| (&*r.topic, r.partition, 0)));
         if let Err(error) = self.unassign(&list) {
             self.report(error);

@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{offsets, Got, Lab};
+use consumer::{ResetPolicy, Topic};
+use support::{offsets, random_name, value, Got, Lab, SOON};
 
 const CAP: u64 = 10;
 
@@ -133,4 +134,49 @@ fn a_capped_partition_is_given_back_and_taken_over_without_a_gap() {
     }
     let expected: Vec<i64> = (4..40).collect();
     assert_eq!(offsets(&again, 0), expected);
+}
+
+#[test]
+fn the_only_partition_reads_nothing_ahead_at_its_cap_and_goes_on_by_acks() {
+    let lab = Lab::new(1);
+    lab.fill(100);
+    let member = capped(&lab);
+    let mut got = Vec::new();
+    while got.len() < 100 {
+        let some = member.take(CAP as usize);
+        assert!(member.pull_all().is_empty());
+        assert_eq!(member.consumer().buffered().parked_bytes, 0);
+        member.ack(&some);
+        got.extend(some);
+    }
+    let expected: Vec<i64> = (0..100).collect();
+    assert_eq!(offsets(&got, 0), expected);
+}
+
+#[test]
+fn the_only_partition_at_its_cap_holds_up_none_that_joins_it() {
+    let lab = Lab::new(1);
+    lab.fill(100);
+    let member = capped(&lab);
+    let mut got = member.take(CAP as usize);
+    assert!(member.pull_all().is_empty());
+    let other = random_name("refunds");
+    lab.cluster.create_topic(&other, 1).unwrap();
+    lab.client.produce(&other, &[value(b"1")], SOON).unwrap();
+    let topics = [&lab.topic, &other].map(|name| Topic {
+        name: name.clone(),
+        reset: ResetPolicy::Earliest,
+    });
+    member.consumer().update_topics(topics.to_vec()).unwrap();
+    let joined = member.take(1);
+    assert_ne!(joined[0].slot, got[0].slot);
+    member.ack(&joined);
+    let mut acked = 0;
+    while got.len() < 100 {
+        member.ack(&got[acked..]);
+        acked = got.len();
+        got.extend(member.take(1));
+    }
+    let expected: Vec<i64> = (0..100).collect();
+    assert_eq!(offsets(&got, 0), expected);
 }
