@@ -50,9 +50,14 @@ struct Stage {
 
 impl Stage {
     fn new(records: i64, max_in_flight: u64) -> Stage {
-        let mut stage = Stage::empty(1, 1, max_in_flight, false);
+        Stage::beside(0, records, max_in_flight)
+    }
+
+    /// The same beside so many partitions without records.
+    fn beside(others: i32, records: i64, max_in_flight: u64) -> Stage {
+        let mut stage = Stage::empty(1, 1 + others, max_in_flight, false);
         stage.client.append(0, 0, records);
-        stage.assign(1);
+        stage.assign(1 + others);
         stage
     }
 
@@ -206,15 +211,18 @@ fn a_record_that_another_lane_may_read_comes_to_its_own() {
 
 #[test]
 fn an_ack_that_lifts_a_cap_is_seen_by_the_pull_or_wakes_the_lane() {
-    loom::model(|| {
-        let stage = Stage::new(2, 1);
-        stage.client.fetch(0, 2);
-        let first = take(&stage.consumer, &stage.woken, 1);
-        let (consumer, woken) = (Arc::clone(&stage.consumer), stage.woken.clone());
-        let acker = thread::spawn(move || consumer.ack(first, |_| woken.kick()));
-        assert_eq!(take(&stage.consumer, &stage.woken, 1).len(), 1);
-        acker.join().unwrap();
-    });
+    // Of the only partition, whose next record stays in the queue, and of one of two, where it is parked.
+    loom::model(|| ack_that_lifts_a_cap(Stage::new(2, 1)));
+    loom::model(|| ack_that_lifts_a_cap(Stage::beside(1, 2, 1)));
+}
+
+fn ack_that_lifts_a_cap(stage: Stage) {
+    stage.client.fetch(0, 2);
+    let first = take(&stage.consumer, &stage.woken, 1);
+    let (consumer, woken) = (Arc::clone(&stage.consumer), stage.woken.clone());
+    let acker = thread::spawn(move || consumer.ack(first, |_| woken.kick()));
+    assert_eq!(take(&stage.consumer, &stage.woken, 1).len(), 1);
+    acker.join().unwrap();
 }
 
 #[test]
