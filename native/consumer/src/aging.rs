@@ -1,4 +1,4 @@
-//! Parked records that still lie in the answer they came in.
+//! Mark records that still lie in the answer they came in.
 //!
 //! Most are delivered soon after the rest of their answer, and to copy each would cost as much as all else
 //! that is done to it here. Those that are not would keep answers in memory, of which they are a small part:
@@ -15,11 +15,11 @@ pub(crate) struct Aging {
     /// Bytes that were read from the queue, ever.
     read: usize,
     /// What was parked, in the order in which it was read.
-    parked: VecDeque<Parked>,
+    parked: VecDeque<Mark>,
 }
 
 /// Records of one partition, up to an offset.
-struct Parked {
+struct Mark {
     slot: u32,
     through: i64,
     /// What had been read by then.
@@ -29,15 +29,22 @@ struct Parked {
 // No answer has more bytes between two values that follow one another, but for large headers.
 const GAP: usize = 1 << 20;
 
+// Of a record without key and value.
+const LEAST: usize = 8;
+
 impl Aging {
-    /// Counts what was read: what is between one value and the next is the record's too.
+    /// Counts what was read: what is between one value and the next is the record's too. Nothing is
+    /// counted while nothing is parked.
     pub(crate) fn count<'a>(&mut self, messages: impl Iterator<Item = &'a Message>) {
+        if self.parked.is_empty() {
+            return;
+        }
         let mut last: Option<usize> = None;
         for message in messages {
             let at = message.address();
             let gap = at.zip(last).map(|(at, last)| at.abs_diff(last));
-            let bytes = gap.filter(|gap| *gap <= GAP);
-            self.read = self.read.wrapping_add(bytes.unwrap_or(message.size()));
+            let gap = gap.filter(|gap| *gap <= GAP).unwrap_or(0);
+            self.read = self.read.wrapping_add(gap.max(message.size()).max(LEAST));
             last = at;
         }
     }
@@ -52,7 +59,7 @@ impl Aging {
         let before = state.newest_parked();
         let done = park(state);
         if let Some(through) = state.newest_parked().filter(|it| Some(*it) != before) {
-            self.parked.push_back(Parked {
+            self.parked.push_back(Mark {
                 slot,
                 through,
                 read: self.read,
@@ -70,9 +77,47 @@ impl Aging {
         }
     }
 
-    fn next(&mut self, kept: usize) -> Option<Parked> {
+    fn next(&mut self, kept: usize) -> Option<Mark> {
         let oldest = self.parked.front()?;
         let old = self.read.wrapping_sub(oldest.read) > kept;
         old.then(|| self.parked.pop_front()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aging, Mark, LEAST};
+    use crate::message::Message;
+
+    fn parked(slot: u32, read: usize) -> Mark {
+        Mark {
+            slot,
+            through: 0,
+            read,
+        }
+    }
+
+    #[test]
+    fn what_is_parked_is_slow_once_more_than_may_be_kept_was_read_after_it() {
+        let mut aging = Aging {
+            read: 100,
+            parked: [parked(1, 0), parked(2, 50), parked(3, 51)].into(),
+        };
+        let slow: Vec<u32> = std::iter::from_fn(|| aging.next(49))
+            .map(|it| it.slot)
+            .collect();
+        assert_eq!(slow, [1, 2]);
+        assert!(aging.next(49).is_none());
+    }
+
+    #[test]
+    fn records_without_key_and_value_age_what_is_parked_too() {
+        let mut aging = Aging::default();
+        let tombstones: Vec<Message> = (0..3).map(Message::tombstone).collect();
+        aging.count(tombstones.iter());
+        assert_eq!(aging.read, 0);
+        aging.parked.push_back(parked(1, 0));
+        aging.count(tombstones.iter());
+        assert_eq!(aging.read, 3 * LEAST);
     }
 }

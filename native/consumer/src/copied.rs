@@ -35,6 +35,20 @@ impl Copied {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn nothing(offset: i64) -> Copied {
+        Copied {
+            bytes: Box::default(),
+            topic: 0,
+            key: None,
+            value: None,
+            partition: 0,
+            offset,
+            timestamp: None,
+            headers: Headers::default(),
+        }
+    }
+
     pub(crate) fn topic(&self) -> &str {
         let name = self.bytes.get(..self.topic).unwrap_or_default();
         std::str::from_utf8(name).unwrap_or_default()

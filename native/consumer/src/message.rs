@@ -39,6 +39,12 @@ impl Message {
         }
     }
 
+    /// A record without key and value.
+    #[cfg(test)]
+    pub(crate) fn tombstone(offset: i64) -> Message {
+        Message(Body::Copied(Box::new(Copied::nothing(offset))))
+    }
+
     fn body(&self) -> Result<&rd::rd_kafka_message_t, &Copied> {
         match &self.0 {
             // SAFETY: the pointer is a live message for as long as self is.
@@ -149,9 +155,10 @@ impl Message {
         Headers(NonNull::new(headers).filter(|_| found))
     }
 
-    /// Where in librdkafka's memory the value is.
+    /// Where in librdkafka's memory the value is, if there is one.
     pub(crate) fn address(&self) -> Option<usize> {
-        self.body().ok().map(|raw| raw.payload as usize)
+        let payload = self.body().ok().map(|raw| raw.payload as usize);
+        payload.filter(|it| *it != 0)
     }
 
     /// Bytes of key and value.
@@ -171,6 +178,7 @@ impl Drop for Message {
 }
 
 /// The headers of a record, in order, duplicates included.
+#[derive(Default)]
 pub struct Headers(Option<NonNull<rd::rd_kafka_headers_t>>);
 
 impl Headers {

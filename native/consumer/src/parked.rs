@@ -117,3 +117,25 @@ impl Parked {
 fn size(message: &Message) -> usize {
     message.size() + RECORD
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Parked;
+    use crate::message::Message;
+
+    #[test]
+    fn records_are_set_apart_up_to_an_offset_and_go_from_the_front() {
+        let mut parked = Parked::default();
+        for offset in [3, 4, 7, 9] {
+            parked.push(Message::tombstone(offset), usize::MAX);
+        }
+        parked.set_apart(7);
+        assert_eq!((parked.apart, parked.newest()), (3, Some(9)));
+        assert_eq!(parked.pop().map(|it| it.offset()), Some(3));
+        parked.set_apart(2);
+        assert_eq!(parked.apart, 2);
+        parked.set_apart(9);
+        while parked.pop().is_some() {}
+        assert_eq!((parked.apart, parked.bytes()), (0, 0));
+    }
+}

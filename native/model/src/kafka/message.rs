@@ -15,6 +15,12 @@ pub struct Message {
 }
 
 impl Message {
+    #[cfg(test)]
+    pub(crate) fn tombstone(offset: i64) -> Message {
+        let at = Arc::new(TopicPartition::new(&Arc::from(""), 0));
+        at.message(offset, None)
+    }
+
     pub(crate) fn error(&self) -> Option<Code> {
         self.fault.and_then(Code::of)
     }
