@@ -1,4 +1,4 @@
-//! Mark records that still lie in the answer they came in.
+//! Parked records that still lie in the answer they came in.
 //!
 //! Most are delivered soon after the rest of their answer, and to copy each would cost as much as all else
 //! that is done to it here. Those that are not would keep answers in memory, of which they are a small part:
@@ -24,6 +24,14 @@ struct Mark {
     through: i64,
     /// What had been read by then.
     read: usize,
+}
+
+impl Mark {
+    fn set_apart(&self, shared: &Shared) {
+        if let Some(partition) = shared.partition(self.slot) {
+            partition.lock().set_apart(self.through);
+        }
+    }
 }
 
 // No answer has more bytes between two values that follow one another, but for large headers.
@@ -71,9 +79,15 @@ impl Aging {
     /// Copies what is parked since more was read than may be kept.
     pub(crate) fn step(&mut self, shared: &Shared) {
         while let Some(slow) = self.next(shared.limits.kept()) {
-            if let Some(partition) = shared.partition(slow.slot) {
-                partition.lock().set_apart(slow.through);
-            }
+            slow.set_apart(shared);
+        }
+    }
+
+    /// Copies all that is parked: some of what was fetched is forgotten, and will not be counted. Many
+    /// answers may go by in which little is read.
+    pub(crate) fn end(&mut self, shared: &Shared) {
+        for slow in self.parked.drain(..) {
+            slow.set_apart(shared);
         }
     }
 

@@ -26,6 +26,7 @@ impl Service {
         let full = self.those(pool.take_full(), |partition| partition.lock().pause());
         if !full.is_empty() {
             intake.take_queued(self.shared.limits.spare());
+            intake.aging.end(&self.shared);
         }
         self.client.pause(&offsets(&full));
         drop(intake);

@@ -27,6 +27,7 @@ impl Service {
     /// be dropped with what came before it.
     pub(crate) fn set_aside(&self, partition: &Partition, flow: Flow) {
         let mut intake = self.shared.pool_of(partition).intake.lock();
+        intake.aging.end(&self.shared);
         intake.fetched.retain(|message| {
             message.partition() != partition.partition || message.topic() != &*partition.topic
         });
