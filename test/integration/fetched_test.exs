@@ -137,9 +137,9 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     assert fetched_of_slow(context, 2) in @slow..div(@slow * 5, 4)
   end
 
-  test("what the only partition has no room for waits, and is fetched once", context,
-    do: assert(fetched_of_slow(context, 1) == @slow)
-  )
+  test "what the only partition has no room for waits, and is fetched once", context do
+    assert fetched_of_slow(context, 1) == @slow
+  end
 
   # One of them has records.
   defp fetched_of_slow(%{kafka: kafka, history: history}, partitions) do
@@ -153,9 +153,7 @@ defmodule OffBroadwayRustKafka.FetchedTest do
     options = [history: history, handle: handle, processors: processors, producer: producer]
     %{name: name} = pipeline = TestPipeline.start(kafka, [topic], options)
     await_committed(kafka, pipeline.group, each(topic, 1, @slow), 60_000)
-    forget_told(name, :statistics)
-    # The next may have been on its way.
-    statistics(name)
+    forget_statistics(name)
 
     [fetched] =
       for %{topic: ^topic, partition: 0} = it <- statistics(name).partitions, do: it.rxmsgs
@@ -192,10 +190,14 @@ defmodule OffBroadwayRustKafka.FetchedTest do
 
   # How many records of each partition, once all of them have come.
   defp fetched(name, topic) do
+    forget_statistics(name)
+    await_fetched_all(name, topic)
+  end
+
+  defp forget_statistics(name) do
     forget_told(name, :statistics)
     # The next may have been on its way.
     statistics(name)
-    await_fetched_all(name, topic)
   end
 
   defp await_fetched_all(name, topic) do

@@ -58,14 +58,9 @@ impl Aging {
     }
 
     /// Runs what may park records of a partition, and takes note of them.
-    pub(crate) fn watch<T>(
-        &mut self,
-        slot: u32,
-        state: &mut State,
-        park: impl FnOnce(&mut State) -> T,
-    ) -> T {
+    pub(crate) fn watch(&mut self, slot: u32, state: &mut State, park: impl FnOnce(&mut State)) {
         let before = state.newest_parked();
-        let done = park(state);
+        park(state);
         if let Some(through) = state.newest_parked().filter(|it| Some(*it) != before) {
             self.parked.push_back(Mark {
                 slot,
@@ -73,7 +68,6 @@ impl Aging {
                 read: self.read,
             });
         }
-        done
     }
 
     /// Copies what is parked since more was read than may be kept.

@@ -168,7 +168,7 @@ impl State {
             return Offered::Kept;
         }
         // An error too: it must not go before the records that were parked before it.
-        if self.capped || self.on_hold || self.at_cap(begins, caps) {
+        if self.is_stopped(begins, caps) {
             self.capped = true;
             return if self.parked.push(message, share) {
                 Offered::Filled
@@ -256,9 +256,13 @@ impl State {
     /// Whether a record would have to be parked. It waits where it is then, until an ack says that the
     /// partition goes on.
     pub(crate) fn keeps_waiting(&mut self, begins: bool, caps: &Caps) -> bool {
-        let stopped = self.capped || self.on_hold || self.at_cap(begins, caps);
-        self.capped |= stopped && self.flow == Flow::Running;
-        stopped && self.flow == Flow::Running
+        let waits = self.flow == Flow::Running && self.is_stopped(begins, caps);
+        self.capped |= waits;
+        waits
+    }
+
+    fn is_stopped(&self, begins: bool, caps: &Caps) -> bool {
+        self.capped || self.on_hold || self.at_cap(begins, caps)
     }
 
     /// The offset of the record that was parked last.
