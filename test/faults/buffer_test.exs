@@ -9,10 +9,10 @@ defmodule OffBroadwayRustKafka.BufferTest do
 
   @partitions 300
   @record_kb 10
-  @records 24
+  @records 40
   @total_kb @partitions * @records * @record_kb
 
-  @buffer_kb 4_096
+  @buffer_kb 16_384
   # What may be fetched and not delivered, and two records of each partition at its cap.
   @bound_kb @buffer_kb + 2 * @partitions * @record_kb
   # Of the VM's own: what a record of each partition takes on its way, and code that is loaded late.
