@@ -44,8 +44,9 @@ defmodule Bench.Bars do
       at_most("1. – CPU of a record to the best tuned peer's", 1 / 3, fn -> cpu / peer_cpu end),
       "1. – CPU of a record to raw librdkafka's and Broadway's together"
       |> at_most(1.10, fn -> cpu / (raw + broadway) end)
-      |> beside("with Broadway's messages as full as ours", fn ->
-        cpu / (raw + broadway(results, :full))
+      |> beside("with Broadway's messages as full as ours, and headers read", fn ->
+        cpu /
+          (Medians.figure(results, @small, Raw, :headers, "cpu_us") + broadway(results, :full))
       end)
     ]
   end
