@@ -117,16 +117,15 @@ defmodule OffBroadwayRustKafka.Options.Schema do
       things do not count: what a compressed fetch is larger once it is unpacked; that a partition
       at its limit keeps up to two records; and that the queue of each producer may get a fetch of
       each broker, when it has room. Measured with the default of 64 MiB and 1000 full partitions:
-      the process grows by about 65 MiB when they are read, by 70 MiB when nothing is read, and when
-      all 1000 are at their limit at once by 85 MiB (records of 10 KiB) or 300 MiB (of 100 KiB, one of
+      the process grows by about 60 MiB when they are read, by 65 MiB when nothing is read, and when
+      all 1000 are at their limit at once by 90 MiB (records of 10 KiB) or 300 MiB (of 100 KiB, one of
       each in flight). More helps where brokers are far away.
 
       Of one partition a fetch brings a 64th (`fetch.message.max.bytes` in `:config`), which is
       1 MiB by default, so that the batches of producers fit: brokers give larger ones one at a
       time. Groups that start a pipeline or a stage for each partition, and members that are
       shared, fetch a 512th: where producers' batches are larger than these 128 KiB, give them
-      more. There a partition at its limit keeps two such parts of an answer, if that is more
-      than two records and they are not compressed.
+      more.
       """
     ],
     message_format: [
