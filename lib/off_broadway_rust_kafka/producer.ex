@@ -76,12 +76,12 @@ defmodule OffBroadwayRustKafka.Producer do
 
   use GenStage
 
-  alias OffBroadwayRustKafka.{Consumer, Error, InFlight, MemberSpec, Message, MessageFormat}
-  alias OffBroadwayRustKafka.{Native, Options, Partition, Pull, Sharing, Stages}
+  alias OffBroadwayRustKafka.{BatchKey, Consumer, Error, InFlight, MemberSpec, Message}
+  alias OffBroadwayRustKafka.{MessageFormat, Native, Options, Partition, Pull, Sharing, Stages}
 
   @behaviour Broadway.Producer
 
-  @enforce_keys [:table, :consumer, :lane, :stages, :format]
+  @enforce_keys [:table, :consumer, :lane, :stages, :batch_key, :format]
   defstruct @enforce_keys ++ [few: 0, demand: 0, next: :stages, lost?: false]
 
   # How soon to look again for stages that start.
@@ -101,6 +101,7 @@ defmodule OffBroadwayRustKafka.Producer do
            consumer: Native.consumer(),
            lane: non_neg_integer(),
            stages: Stages.t(),
+           batch_key: (String.t(), non_neg_integer() -> BatchKey.t()),
            format: MessageFormat.t(),
            few: non_neg_integer(),
            lost?: boolean(),
@@ -122,6 +123,7 @@ defmodule OffBroadwayRustKafka.Producer do
       consumer: table,
       stages: Stages.names(module, broadway),
       few: div(Pull.few(), own.chunk_size || 1),
+      batch_key: batch_key(broadway),
       message_format: own.message_format
     ]
 
@@ -167,6 +169,7 @@ defmodule OffBroadwayRustKafka.Producer do
       consumer: consumer,
       lane: lane,
       stages: stages,
+      batch_key: options[:batch_key],
       format: MessageFormat.new(options[:message_format]),
       few: options[:few]
     }
@@ -214,6 +217,14 @@ defmodule OffBroadwayRustKafka.Producer do
     {:noreply, [], %{state | next: :never}}
   end
 
+  # Without batchers it would cost more than it saves.
+  @spec batch_key(keyword()) :: (String.t(), non_neg_integer() -> BatchKey.t())
+  defp batch_key(broadway) do
+    if Keyword.get(broadway, :batchers, []) == [],
+      do: &BatchKey.plain/2,
+      else: &BatchKey.literal/2
+  end
+
   # Those of a member that is shared were claimed.
   @spec first_lane(Consumer.table()) :: non_neg_integer()
   defp first_lane(table), do: (Consumer.lanes(table) || 0..0).first
@@ -251,7 +262,8 @@ defmodule OffBroadwayRustKafka.Producer do
   defp pull(%{consumer: consumer, lane: lane, demand: demand} = state) do
     {status, count, runs} = Pull.take(consumer, lane, demand, state.few)
     state = %{state | demand: demand - count, next: next(status, demand - count)}
-    {:noreply, runs |> Message.from_runs(consumer) |> MessageFormat.put(state.format), state}
+    messages = Message.from_runs(runs, consumer, state.batch_key)
+    {:noreply, MessageFormat.put(messages, state.format), state}
   end
 
   @spec pull_later(t()) :: t()
